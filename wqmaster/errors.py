@@ -24,6 +24,13 @@ class WqmasterError(Exception):
         super().__init__(self.message)
 
 
+class UsageError(WqmasterError):
+    """The command line is wrong."""
+
+    exit_code = 2
+    code = ErrorCode.USAGE
+
+
 class CampaignError(WqmasterError):
     """The campaign file is wrong."""
 

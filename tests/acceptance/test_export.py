@@ -2,6 +2,7 @@
 
 import json
 import math
+import shlex
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -239,6 +240,14 @@ def test_stale_results_and_those_of_another_recipe_are_left_out(
     # What was exported before is still there.
     assert len(out.read_text().splitlines()) == 4
     cli("export", other, "--for", "jsonl", "-o", out, "-f", "--mix-recipes")
+    # None of these results was computed with GFN1, which is what the campaign file says now.
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    recipe = rows[0]["recipe"]
+    assert {one["level"] for one in rows} == {f"recipe {recipe}"}
+    card = json.loads(out.with_name("data.jsonl.card.json").read_text())
+    assert [(one["name"], one["recipe"]) for one in card["levels"]] == [
+        (f"recipe {recipe}", recipe)
+    ]
 
 
 def test_molecules_stay_in_one_part_and_keep_it_when_documents_are_added(
@@ -332,3 +341,147 @@ def test_the_card_states_what_is_in_the_file(
     assert "GFN2-xTB" in text
     # The address of the database can hold a password.
     assert campaigns.uri not in text
+
+
+def test_a_data_set_is_replaced_as_a_whole(computed: Path, cli: Cli, tmp_path: Path) -> None:
+    out = tmp_path / "data.jsonl"
+    words = ["export", computed, "--for", "jsonl", "-o", out]
+    cli(*words, "--splits", "0.4,0.3,0.3")
+    before = {one.name for one in tmp_path.glob("data-*.jsonl")}
+    (tmp_path / "data-mine.jsonl").write_text("mine")
+    cli(*words, "--splits", "all=1", "--force")
+    # A test set of the earlier parts would hold molecules of the new training set.
+    found = {one.name for one in tmp_path.glob("data-*.jsonl")}
+    assert len(before) > 1
+    assert found == {"data-all.jsonl", "data-mine.jsonl"}
+    assert all(name in cli.errors for name in before)
+
+
+def test_a_file_of_another_format_is_not_given_its_name(
+    computed: Path, cli: Cli, tmp_path: Path
+) -> None:
+    for name in ("data.h5", "data.xyz.gz", "data"):
+        cli("export", computed, "--for", "mace", "-o", tmp_path / name, code=2)
+        assert str(tmp_path / "data.xyz") in cli.errors
+    cli("export", computed, "--for", "mace", "-o", tmp_path / "data.extxyz")
+
+
+def test_energies_of_reference_atoms_are_not_overwritten(
+    campaigns: Campaigns, cli: Cli, tmp_path: Path
+) -> None:
+    campaigns.insert({**WATER, "_id": "water"})
+    path = campaigns.write(campaign_config=config(), engine="local", reference_atoms=True)
+    cli("run", path)
+    mine = tmp_path / "data.sae.yaml"
+    mine.write_text("1: -13.6\n")
+    cli("export", path, "--for", "aimnet", "-o", tmp_path / "data.h5", code=1)
+    assert mine.read_text() == "1: -13.6\n"
+    assert not (tmp_path / "data.h5").exists()
+    mine.unlink()
+    cli("export", path, "--for", "aimnet", "-o", tmp_path / "data.h5")
+    card = json.loads((tmp_path / "data.h5.card.json").read_text())
+    assert [one["name"] for one in card["files"]] == ["data.h5", "data.sae.yaml"]
+
+
+def test_reference_atoms_are_not_counted_against_the_limit(
+    campaigns: Campaigns, cli: Cli, tmp_path: Path
+) -> None:
+    # Numbers come before the texts that are the ids of reference atoms.
+    campaigns.insert({**WATER, "_id": 1}, {**MOLECULES[1], "_id": 2})
+    path = campaigns.write(campaign_config=config(), engine="local", reference_atoms=True)
+    cli("run", path)
+    words = ["--for", "jsonl", "-o", tmp_path / "data.jsonl", "--limit", "1", "--json"]
+    found = json.loads(cli("export", path, *words))
+    assert found["frames"] == 1
+    assert sorted(found["reference_atoms"]) == ["H", "O"]
+
+
+def test_ids_of_different_types_stay_different(
+    campaigns: Campaigns, cli: Cli, tmp_path: Path
+) -> None:
+    campaigns.insert(*({**one, "_id": id_} for id_, one in zip((1, "1"), MOLECULES, strict=False)))
+    path = campaigns.write(campaign_config=config(), engine="local")
+    cli("run", path)
+    out = tmp_path / "data.jsonl"
+    cli("export", path, "--for", "jsonl", "-o", out)
+    assert [json.loads(line)["_id"] for line in out.read_text().splitlines()] == ["1", '"1"']
+
+
+def test_a_field_of_groups_that_no_document_has_is_refused(
+    computed: Path, campaigns: Campaigns, cli: Cli, tmp_path: Path
+) -> None:
+    words = ["export", computed, "--for", "jsonl", "-o", tmp_path / "data.jsonl"]
+    cli(*words, "--group", "series", code=2)
+    assert "--splits" in cli.errors
+    words += ["--splits", "0.5,0.5", "--group", "series"]
+    cli(*words, code=2)
+    assert "series" in cli.errors
+    campaigns.documents.update_one({"_id": "water"}, {"$set": {"series": "a"}})
+    cli(*words)
+    assert "4 frames are of documents without this field" in cli.errors
+
+
+def test_missing_forces_are_reported(campaigns: Campaigns, cli: Cli, tmp_path: Path) -> None:
+    campaigns.insert({**WATER, "_id": "water"})
+    step = {"name": "gfn2", "parsers": ["energy"]}
+    path = campaigns.write(campaign_config=config(step), engine="local")
+    cli("run", path)
+    cli("export", path, "--for", "mace", "-o", tmp_path / "data.xyz")
+    assert "1 of 1 frames have no forces" in cli.errors
+
+
+def test_the_command_in_the_card_can_be_pasted(computed: Path, cli: Cli, tmp_path: Path) -> None:
+    folder = tmp_path / "my data"
+    folder.mkdir()
+    cli("export", computed, "--for", "jsonl", "-o", folder / "data.jsonl")
+    text = (folder / "data.jsonl.card.md").read_text()
+    line = next(line for line in text.splitlines() if line.startswith("wqmaster export"))
+    assert shlex.split(line)[-1] == str(folder / "data.jsonl")
+
+
+def test_all_parts_in_the_format_of_spice_have_formation_energies(
+    campaigns: Campaigns, cli: Cli, tmp_path: Path
+) -> None:
+    diatomic = turned([[0, 0, 0], [0, 0, 1.12]])
+    pairs = {"n2": [7, 7], "co": [6, 8], "hf": [1, 9]}
+    campaigns.insert(
+        {**WATER, "_id": "water"},
+        *({"_id": name, "atomic_numbers": z, "coordinates": diatomic} for name, z in pairs.items()),
+    )
+    path = campaigns.write(campaign_config=config(), engine="local", reference_atoms=True)
+    cli("run", path)
+    words = ["--splits", "0.5,0.5", "--seed", "1"]
+    cli("export", path, "--for", "spice", "-o", tmp_path / "data.hdf5", *words)
+    parts = sorted(tmp_path.glob("data-*.hdf5"))
+    assert len(parts) == 2
+    for part in parts:
+        with h5py.File(part) as file:
+            for group in file.values():
+                assert -1 < group["formation_energy"][0] < 0
+
+
+def test_reference_atoms_of_two_recipes_are_not_mixed(
+    campaigns: Campaigns, cli: Cli, tmp_path: Path
+) -> None:
+    campaigns.insert({**WATER, "_id": "water"})
+    paths = []
+    for gfn in (1, 2):
+        step = {"name": "sp", "gfn": gfn}
+        made = {**config(step), "kwargs": {"mongo_output_key": f"gfn{gfn}"}}
+        path = campaigns.write(
+            campaign=f"gfn{gfn}",
+            campaign_config=made,
+            engine="local",
+            reference_atoms=["H", "O"] if gfn == 1 else ["H", "O", "C"],
+            submit={"query": {f"gfn{gfn}.sp": None}},
+        )
+        paths.append(path.rename(path.with_name(f"gfn{gfn}.yaml")))
+        cli("run", paths[-1])
+    out = tmp_path / "data.jsonl"
+    words = ["--for", "jsonl", "-o", out, "--mix-recipes", "--json"]
+    found = json.loads(cli("export", *paths, *words))
+    assert sorted(found["reference_atoms"]) == ["H", "O"]
+    assert any("gfn2 are left out" in remark for remark in found["remarks"])
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert {one["level"] for one in rows} == {"GFN1-xTB + GFN2-xTB"}
+    assert len({one["recipe"] for one in rows if one.get("isolated_atom")}) == 1

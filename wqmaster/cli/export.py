@@ -1,9 +1,8 @@
 """wqmaster export: write results as a data set for the trainer of a neural-network potential."""
 
 import contextlib
-import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,8 @@ from wqmaster.datasets.labels import Wishes, labels_of
 from wqmaster.datasets.recipes import accept_recipes
 from wqmaster.datasets.source import Selection, Source
 from wqmaster.datasets.splits import Splits
-from wqmaster.datasets.targets import TARGETS, check_installed
+from wqmaster.datasets.targets import TARGETS, check_installed, check_name
+from wqmaster.errors import UsageError
 from wqmaster.recipe.resolving import resolve
 from wqmaster.run import assembly
 
@@ -172,7 +172,12 @@ def command(
         limit=limit,
         force=force,
     )
+    if group is not None and splits is None:
+        raise click.UsageError("--group needs --splits.")
+    if group is not None and (group.startswith("$") or not all(group.split("."))):
+        raise click.UsageError(f"--group: {group!r} is not the name of a field.")
     check_installed(order.target)
+    check_name(order.target, path)
     wishes = Wishes(step, geometry, frames, energy, charges)
     with contextlib.ExitStack() as stack:
         sources = []
@@ -184,6 +189,7 @@ def command(
                 checked_query(store, wanted)
             chosen = Selection(wanted or {}, group)
             sources.append(Source(recipe, store, labels, chosen))
+        _check_names(sources)
         accept_recipes(sources, mixed=mix_recipes)
         show = stack.enter_context(progress(f"writing {path}", "{} frames"))
         account = Export(sources, order, show).run()
@@ -192,6 +198,21 @@ def command(
     output.show(_value(account), _lines(account, order))
 
 
+def _check_names(sources: Sequence[Source]) -> None:
+    """Check that the campaigns have different names, which distinguish the ids of their documents.
+
+    Raises:
+        UsageError: two have the same.
+    """
+    names = [source.name for source in sources]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(
+                f"two of the campaigns have the name '{name}', so their documents would have the "
+                "same ids; name each campaign once"
+            )
+
+
 def _command_line() -> list[str]:
-    """The command as it was typed, for the data card."""
-    return ["wqmaster", *map(shlex.quote, sys.argv[1:])]
+    """The words of the command, for the data card."""
+    return ["wqmaster", *sys.argv[1:]]

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pymongo import ASCENDING
+from pymongo import ASCENDING, DESCENDING
 from pymongo.collection import Collection
 
 from wqmaster.jobs.molecule import Document, lookup
@@ -85,6 +85,15 @@ class ResultReader:
             (group["_id"].get("recipe"), group["_id"]["adopted"]): group["count"]
             for group in groups
         }
+
+    def has_other_ids_than_texts(self) -> bool:
+        """Whether some documents have an `_id` that is not a text."""
+        # Ids are sorted by their types, so if the first and last are texts, all are.
+        ends = (
+            self._documents.find_one({}, {"_id": 1}, sort=[("_id", order)])
+            for order in (ASCENDING, DESCENDING)
+        )
+        return any(found is not None and not isinstance(found["_id"], str) for found in ends)
 
     def version(self, step: str, recipe: str) -> str | None:
         """The program's version in some result of `step` with this recipe; None if unknown."""

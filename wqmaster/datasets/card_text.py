@@ -1,9 +1,10 @@
 """The data card as Markdown."""
 
 import json
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from wqmaster.datasets.card_model import Card, Distribution
+from wqmaster.datasets.card_model import Card, Distribution, LabelPart
 from wqmaster.datasets.plain import code, markdown
 
 _MOST_ROWS = 12
@@ -46,12 +47,13 @@ def _head(card: Card) -> Iterator[str]:
         " this command:"
     )
     yield ""
-    yield code(" ".join(json.dumps(word) if _is_odd(word) else word for word in card.command))
+    yield code(" ".join(map(_quoted, card.command)))
     yield ""
 
 
-def _is_odd(word: str) -> bool:
-    return not word or not word.isascii() or not word.isprintable() or " " in word
+def _quoted(word: str) -> str:
+    """A word as a shell reads it; what cannot be printed as in JSON."""
+    return shlex.quote(word) if word.isprintable() else json.dumps(word)
 
 
 def _theory(card: Card) -> Iterator[str]:
@@ -120,13 +122,19 @@ def _histogram(sizes: Mapping[int, int]) -> Iterator[tuple[str, str, str]]:
         yield name, f"{frames:,}", bar
 
 
+def _quantity(label: LabelPart) -> str:
+    """What the file holds: the gradient or its negative, which only the unit tells apart."""
+    is_negative = label.name == "gradient" and "(forces)" in (label.unit or "")
+    return "forces (the negative gradient)" if is_negative else label.name
+
+
 def _labels(card: Card) -> Iterator[str]:
     yield "## Quantities"
     yield ""
     yield from _table(
         ("quantity", "key in the file", "unit", "frames with it", "what it is"),
         (
-            (one.name, one.key or "", one.unit or "", f"{one.frames:,}", one.meaning)
+            (_quantity(one), one.key or "", one.unit or "", f"{one.frames:,}", one.meaning)
             for one in card.labels
         ),
     )

@@ -83,6 +83,8 @@ class Export:
         self._account = Account(remarks=[one for it in sources for one in it.labels.remarks])
         self._parts: dict[str, _Part] = {}
         self._references: dict[str, Frame] = {}
+        self._beside: list[FilePart] = []  # files of reference atoms
+        self._ungrouped = 0  # frames without the field that names groups
 
     def run(self) -> Account:
         """Write everything; nothing is left at its place if this fails.
@@ -109,7 +111,8 @@ class Export:
             for part in self._parts.values():
                 self._prove(part)
             written = self._card(tally, duplicates, placing)
-            placing.place()
+            for removed in placing.place():
+                self._account.remarks.append(f"{removed} of the earlier export was removed")
             self._account.others += written
         return self._account
 
@@ -123,6 +126,8 @@ class Export:
         account, order = self._account, self._order
         outliers = Outliers(self._sources)
         for source in self._sources:
+            for frame in source.reference_atoms():
+                self._reference(source, frame, tally)
             for frame in source.frames():
                 if order.limit is not None and account.frames >= order.limit:
                     break
@@ -133,6 +138,13 @@ class Export:
                 tally.leave_out(reason, source.left_out.examples[reason], count)
             for kind, count in source.failures().items():
                 tally.leave_out(f"failed: {kind}", count=count)
+        self._check_groups()
+        without_forces = account.frames - tally.labels["gradient"]
+        if without_forces:
+            account.remarks.append(
+                f"{without_forces:,} of {account.frames:,} frames have no forces, because the step "
+                "has no parser 'gradient' or its program printed none"
+            )
         account.documents = tally.distinct("document")
         account.left_out = dict(tally.left_out)
         account.warned = dict(tally.warned)
@@ -157,12 +169,7 @@ class Export:
         duplicates: Duplicates,
     ) -> None:
         """Write a frame, or count why not."""
-        if len(self._sources) > 1:
-            frame = replace(frame, id=f"{frame.campaign}/{frame.id}")
-        if frame.isolated:
-            self._references[frame.symbols[0]] = frame
-            tally.add(frame)
-            return
+        frame = self._named(frame)
         frame, why = outliers.judged(source, frame)
         if why is not None:
             tally.leave_out(why, [frame.id])
@@ -186,8 +193,48 @@ class Export:
         if part.expected is not None:
             part.expected.add(frame)
         part.frames += 1
+        self._ungrouped += frame.group is None
         self._account.frames += 1
         tally.add(frame)
+
+    def _check_groups(self) -> None:
+        """Check that groups have decided on the parts, if the user has asked for that.
+
+        Raises:
+            NothingMatches: no document has the field.
+        """
+        group = self._sources[0].group
+        if group is None or not self._ungrouped:
+            return
+        if self._ungrouped == self._account.frames:
+            raise NothingMatches(
+                f"--group {group}: no document that would be exported has this field",
+                code=ErrorCode.LABELS_MISSING,
+            )
+        self._account.remarks.append(
+            f"--group {group}: {self._ungrouped:,} frames are of documents without this field; "
+            "their molecular graphs decided on the parts"
+        )
+
+    def _named(self, frame: Frame) -> Frame:
+        if len(self._sources) == 1:
+            return frame
+        return replace(frame, id=f"{frame.campaign}/{frame.id}")
+
+    def _reference(self, source: Source, frame: Frame, tally: Tally) -> None:
+        """Keep a reference atom, if it has the recipe of those of the first campaign."""
+        first = next(iter(self._references.values()), frame)
+        if frame.recipe != first.recipe:
+            remark = (
+                f"the reference atoms of {source.name} are left out: their recipe is not that of "
+                f"{first.campaign}, whose are written"
+            )
+            if remark not in self._account.remarks:
+                self._account.remarks.append(remark)
+            return
+        frame = self._named(frame)
+        if self._references.setdefault(frame.symbols[0], frame) is frame:
+            tally.add(frame)
 
     def _references_as_frames(self) -> list[Frame]:
         """Write the reference atoms to the first file, or return those for a file of their own."""
@@ -213,12 +260,17 @@ class Export:
             )
 
     def _write_references(self, frames: Sequence[Frame], placing: Placing) -> None:
-        """Write the energies of reference atoms beside the first file, or into it."""
+        """Write the energies of reference atoms beside the first file, or into all files."""
         first = next(iter(self._parts.values()))
         if frames and self._order.target.atoms is not None:
             written = self._order.target.atoms(first.draft, frames)
             if written != first.draft:
                 self._account.others.append(placing.beside(written))
+                self._beside += card.file_parts(written, len(frames))
+                return
+            for part in self._parts.values():
+                if part is not first:
+                    self._order.target.atoms(part.draft, frames)
 
     def _prove(self, part: _Part) -> None:
         self._account.files[part.path] = part.frames
@@ -241,12 +293,15 @@ class Export:
                 proof.reader if proof is not None else None,
                 proof.compared if proof is not None else None,
             )
+        files += self._beside
         recipes = {
             recipe: source.asked(recipe) or {}
             for source in self._sources
             for recipe, _ in source.recipes()
             if recipe is not None
         }
+        written = {recipe for _, _, recipe in tally.recipes}
+        levels = [one for it in self._sources for one in it.levels() if one.recipe in written]
         made = card.make_card(
             order.path.name,
             command=order.command,
@@ -254,7 +309,7 @@ class Export:
             tally=tally,
             files=files,
             labels=next(iter(self._parts.values())).writer.labels,
-            levels=[source.level() for source in self._sources],
+            levels=levels,
             recipes=recipes,
             meanings=summary.meanings(self._sources),
             limits=summary.limits(self._sources),

@@ -1,7 +1,7 @@
 """Which values of a campaign become labels, and which geometry they belong to."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from wqmaster.campaign.models import nearest
 from wqmaster.error_codes import ErrorCode
@@ -44,7 +44,9 @@ class Labels:
     # Whether the step's values belong to the document's geometry, so that its coordinates, which
     # have all digits, can stand for those of `geometry_value` if the two agree.
     stays: bool = False
-    remarks: tuple[str, ...] = field(default=())
+    # Values of parsers whose unit wqmaster does not know.
+    foreign: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -102,9 +104,9 @@ def labels_of(recipe: Recipe, wishes: Wishes) -> Labels:
             f"step '{step.request.name}' has no energy; name its parser with --energy "
             f"({', '.join(names) or 'the step has no parsers'})",
         )
-    remarks = tuple(_doubts(step, values))
+    foreign = _foreign(step, values)
     source, value, stays = _geometry(recipe, step, wishes.geometry)
-    return Labels(step, values, source, value, stays, remarks)
+    return Labels(step, values, source, value, stays, foreign, tuple(_doubts(step, foreign)))
 
 
 def _step(recipe: Recipe, wishes: Wishes) -> StepRecipe:
@@ -123,17 +125,20 @@ def _step(recipe: Recipe, wishes: Wishes) -> StepRecipe:
     )
 
 
-def _doubts(step: StepRecipe, values: dict[str, str]) -> Iterator[str]:
-    """Remarks on labels that come from parsers whose unit wqmaster does not know."""
+def _foreign(step: StepRecipe, values: dict[str, str]) -> tuple[str, ...]:
+    """The values that come from parsers whose unit wqmaster does not know."""
     program = step.function.program
     calls = {call.name: call.function for call in step.parsers}
-    foreign = sorted(
-        name for name in values.values() if program is None or not program.owns(calls[name])
-    )
+    found = (name for name in values.values() if program is None or not program.owns(calls[name]))
+    return tuple(sorted(found))
+
+
+def _doubts(step: StepRecipe, foreign: tuple[str, ...]) -> Iterator[str]:
+    """Remarks on labels that may be something else than they seem to be."""
     if foreign:
         yield (
-            f"{', '.join(foreign)} of step '{step.request.name}' come from parsers of your own; "
-            "they are taken to be in atomic units (Eh, Eh/a0, e, e a0)"
+            f"parsers of your own: {', '.join(foreign)} of step '{step.request.name}'; their "
+            "values are taken to be in atomic units (Eh, Eh/a0, e, e a0)"
         )
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import glob
+import json
 import os
 import shutil
 import tempfile
@@ -23,7 +24,9 @@ class Placing:
     """The places of the files of one export.
 
     With parts (`--splits`), the file of each is named STEM-PART.SUFFIX. Nothing is at these places
-    before `place`, which moves each file by a rename.
+    before `place`, which moves each file by a rename. With `force`, an earlier data set of this
+    name is replaced as a whole: files that only it had, such as a part, are removed, since their
+    molecules may be in another part now.
 
     Raises:
         WqmasterError: a file exists and `force` is not set (code `file-exists`).
@@ -32,10 +35,12 @@ class Placing:
 
     def __init__(self, path: Path, parts: Sequence[str], *, force: bool) -> None:
         self._path = path
+        self._force = force
         self._moves: dict[Path, Path] = {}  # draft -> place
-        for part in parts:
-            self._refuse_existing(self.final(part), force)
-        self._refuse_existing(path.with_name(f"{path.name}.card.json"), force)
+        self._cards = [path.with_name(f"{path.name}.card.{kind}") for kind in ("json", "md")]
+        for place in (*map(self.final, parts), *self._cards):
+            self._refuse_existing(place)
+        self._earlier = _files_of(self._cards[0]) if force else []
         try:
             self.folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
             self._lock = _locked(self.folder / _LOCK)
@@ -76,23 +81,36 @@ class Placing:
 
     def beside(self, draft: Path) -> Path:
         """The place of a further file in the hidden folder, which will keep its name."""
-        self._moves[draft] = self._path.with_name(draft.name)
-        return self._moves[draft]
+        place = self._path.with_name(draft.name)
+        self._refuse_existing(place)
+        self._moves[draft] = place
+        return place
 
-    def place(self) -> None:
-        """Move all files to their places, in the order in which they were named."""
+    def place(self) -> list[Path]:
+        """Move all files to their places, in the order in which they were named.
+
+        Returns the files of the earlier data set that were removed.
+
+        Raises:
+            WqmasterError: another process has made one of the files (code `file-exists`).
+        """
+        for place in self._moves.values():
+            self._refuse_existing(place)
+        removed = [path for path in self._earlier if path not in self._moves.values()]
+        # A data card stands for complete files, so it disappears before they change.
+        for path in (*(self._cards if self._force else ()), *removed):
+            path.unlink(missing_ok=True)
         for draft, place in self._moves.items():
-            if place.is_dir() and not place.is_symlink():
-                shutil.rmtree(place)
             draft.replace(place)
+        return removed
 
-    def _refuse_existing(self, path: Path, force: bool) -> None:
+    def _refuse_existing(self, path: Path) -> None:
         if path.is_dir():
             raise WqmasterError(
                 f"{path} is a folder; name a file, such as -o {path / 'data'}",
                 code=ErrorCode.FILE_EXISTS,
             )
-        if not force and os.path.lexists(path):
+        if not self._force and os.path.lexists(path):
             raise WqmasterError(
                 f"{path} exists already; name another file with -o, or replace it with --force",
                 code=ErrorCode.FILE_EXISTS,
@@ -118,3 +136,19 @@ def _remove_leftover(lock: Path) -> None:
     """Remove the folder of a killed export, which no process locks."""
     with contextlib.suppress(OSError), _locked(lock):
         shutil.rmtree(lock.parent, ignore_errors=True)
+
+
+def _files_of(card: Path) -> list[Path]:
+    """The files beside a data card that it names and that have the size that it states."""
+    try:
+        named = json.loads(card.read_text(encoding="utf-8"))["files"]
+        stated = {str(one["name"]): one["bytes"] for one in named}
+    except (OSError, ValueError, TypeError, KeyError):
+        return []
+    return [
+        path
+        for name, size in stated.items()
+        if Path(name).name == name
+        and (path := card.with_name(name)).is_file()
+        and path.stat().st_size == size
+    ]

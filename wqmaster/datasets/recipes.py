@@ -38,7 +38,8 @@ def accept_recipes(sources: Sequence[Source], *, mixed: bool) -> None:
         others = sum(
             count
             for (recipe, _), count in recipes.items()
-            if source.accepted is not None and recipe not in source.accepted
+            # Results that state no recipe are left out and counted one by one.
+            if source.accepted is not None and recipe not in {*source.accepted, None}
         )
         if others:
             adopted = any(is_adopted for _, is_adopted in recipes)

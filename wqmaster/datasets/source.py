@@ -1,10 +1,12 @@
 """Read the results of a campaign from its database as frames."""
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,6 +29,8 @@ _ROUNDED_ANGSTROM = 5e-6
 MAX_EXAMPLES = 5
 # Fields of documents that describe the molecule, if they are there.
 SMILES, TITLE = "smiles", "title"
+# What the record of an adopted recipe says of its level of theory (ORCA; xtb).
+_STATED = ("keywords", "method", "arguments")
 _LIGHT = ("energy", "frames")
 
 
@@ -87,12 +91,21 @@ class Source:
         self._program = labels.step.function.program
 
     @property
+    def group(self) -> str | None:
+        """The field with the name of a document's group, for splits."""
+        return self._chosen.group
+
+    @property
     def name(self) -> str:
         """The campaign's name."""
         return self.recipe.loaded.campaign.campaign
 
     def recipes(self) -> dict[tuple[str | None, bool], int]:
         """For each recipe's hash, and whether they were adopted, the number of results."""
+        return self._recipes
+
+    @cached_property
+    def _recipes(self) -> dict[tuple[str | None, bool], int]:
         query = self._store.selecting(self._chosen.query)
         return self._store.reader.count(self.labels.name, query)
 
@@ -117,7 +130,7 @@ class Source:
         yield from light.frames()
 
     def level(self) -> Level:
-        """The level of theory of the step."""
+        """The level of theory of the campaign's own recipe."""
         step = self.labels.step
         name = self._program.level(step.options) if self._program is not None else None
         return Level(
@@ -127,12 +140,35 @@ class Source:
             recipe=step.hash,
         )
 
+    def levels(self) -> list[Level]:
+        """The level of theory of each recipe whose results are read."""
+        own, step = self.level(), self.labels.step
+        found = []
+        for recipe in sorted({recipe for recipe, _ in self._recipes if recipe is not None}):
+            if self.accepted is not None and recipe not in self.accepted:
+                continue
+            if recipe in (step.hash, step.old_hash):
+                found.append(replace(own, recipe=recipe))
+                continue
+            # The campaign file says nothing of other recipes, but the database has their records.
+            asked = self.asked(recipe) or {}
+            words = " ".join(str(asked[key]) for key in _STATED if asked.get(key))
+            found.append(Level(words or f"recipe {recipe}", own.program, asked, recipe))
+        return found or [own]
+
+    def reference_atoms(self) -> Iterator[Frame]:
+        """Yield the isolated atoms that the campaign has added to the documents."""
+        yield from self._found({REFERENCE_ATOM: {"$ne": None}})
+
     def frames(self) -> Iterator[Frame]:
-        """Yield the frames, in the order of the documents' `_id`."""
+        """Yield the frames without reference atoms, in the order of the documents' `_id`."""
+        yield from self._found({REFERENCE_ATOM: None})
+
+    def _found(self, which: Document) -> Iterator[Frame]:
         further = [SMILES, TITLE, REFERENCE_ATOM]
         if self._chosen.group is not None:
             further.append(self._chosen.group)
-        query = self._store.selecting(self._chosen.query)
+        query = {"$and": [self._store.selecting(self._chosen.query), which]}
         yield from self.frames_of(self._store.reader.values(self.labels.fetched(), query, further))
 
     def frames_of(self, found: Iterable[WithValues]) -> Iterator[Frame]:
@@ -143,6 +179,20 @@ class Source:
                 yield from self._of(one)
             except _Unusable as error:
                 self.left_out.add(error.reason, one.document["_id"])
+
+    def _key(self, document_id: Any) -> str:
+        """The `_id` as a text that no other document has.
+
+        A text is left as it is, unless documents have ids of other types, too, and it reads as one
+        of these: "1" next to 1.
+        """
+        if isinstance(document_id, str) and not (self._mixed_ids and _reads_as_json(document_id)):
+            return document_id
+        return key_of(document_id)
+
+    @cached_property
+    def _mixed_ids(self) -> bool:
+        return self._store.reader.has_other_ids_than_texts()
 
     def _of(self, found: WithValues) -> Iterator[Frame]:
         document, values = found.document, found.steps[self.labels.name]
@@ -240,7 +290,7 @@ class Source:
         checks = run.get("checks") if number is None else None
         measured = checks if isinstance(checks, Mapping) else {}
         smiles, title = found.further.get(SMILES), found.further.get(TITLE)
-        key = molecule.id if isinstance(molecule.id, str) else key_of(molecule.id)
+        key = self._key(molecule.id)
         version = run.get("program_version")
         group = found.further.get(self._chosen.group) if self._chosen.group is not None else None
         return Frame(
@@ -275,6 +325,14 @@ class Source:
         )
 
 
+def _reads_as_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _shape(label: str, natoms: int) -> tuple[int, ...]:
     """The shape of a label of a molecule with `natoms` atoms."""
     shapes: dict[str, tuple[int, ...]] = {
@@ -297,9 +355,13 @@ def _array(value: Any, shape: tuple[int, ...], name: str) -> Floats:
     if value is None:
         raise _Unusable(f"the value '{name}' is missing")
     try:
-        found = np.array(value, dtype=np.float64)
+        read = np.array(value)
+        # NumPy would turn true into 1 and "1" into 1.
+        found = read.astype(np.float64) if read.dtype.kind not in "bSU" else None
     except (TypeError, ValueError):
-        raise _Unusable(f"the value '{name}' is not a table of numbers") from None
+        found = None
+    if found is None:
+        raise _Unusable(f"the value '{name}' is not a table of numbers")
     if found.shape != shape:
         raise _Unusable(f"the value '{name}' does not fit the number of atoms")
     if not np.isfinite(found).all():

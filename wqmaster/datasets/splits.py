@@ -11,8 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
-from wqmaster.error_codes import ErrorCode
-from wqmaster.errors import WqmasterError
+from wqmaster.errors import UsageError
 
 _NAMES = ("train", "valid", "test")
 _MOST_PARTS = 10
@@ -26,7 +25,7 @@ class Splits:
     """The fraction of each part, by name, and the seed.
 
     Raises:
-        WqmasterError: a fraction or a name is wrong (code `usage`).
+        UsageError: a fraction or a name is wrong.
     """
 
     fractions: Mapping[str, float]
@@ -64,7 +63,7 @@ class Splits:
         One to three fractions without names are those of train, valid and test.
 
         Raises:
-            WqmasterError: the text is wrong (code `usage`).
+            UsageError: the text is wrong.
         """
         words = [word.strip() for word in text.split(",")]
         named = [word.partition("=")[::2] for word in words if "=" in word]
@@ -106,5 +105,5 @@ def split_key(graph: str, group: object = None) -> str:
     return f"graph {graph}" if group is None else f"group {group}"
 
 
-def _wrong(why: str) -> WqmasterError:
-    return WqmasterError(f"--splits: {why}", code=ErrorCode.USAGE)
+def _wrong(why: str) -> UsageError:
+    return UsageError(f"--splits: {why}")

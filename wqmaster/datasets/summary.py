@@ -9,14 +9,19 @@ from wqmaster.datasets.source import Source
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError
 
+# How many levels of theory are named together.
+_MOST_LEVELS = 3
+
 
 def common_level(sources: Sequence[Source]) -> Level:
     """The level of theory that is written into the files."""
-    levels = list({source.level().name: source.level() for source in sources}.values())
-    if len(levels) == 1:
+    levels = [level for source in sources for level in source.levels()]
+    names = list(dict.fromkeys(level.name for level in levels))
+    if len(names) == 1:
         return levels[0]
+    # The recipe of each frame and the data card say which is which.
     return Level(
-        " + ".join(level.name for level in levels),
+        " + ".join(names) if len(names) <= _MOST_LEVELS else "several levels of theory",
         " + ".join(dict.fromkeys(level.program for level in levels)),
     )
 
@@ -52,6 +57,8 @@ def meanings(sources: Sequence[Source]) -> dict[str, str]:
         program = source.labels.step.function.program or "a function of the user"
         for label, value in source.labels.values.items():
             words = f"'{value}' of step '{source.labels.name}' ({program})"
+            if value in source.labels.foreign:
+                words += ", by a parser of the user, taken to be in atomic units"
             for name in ("energy", "gradient") if label == "frames" else (label,):
                 found.setdefault(name, []).append(words)
     return {name: "; ".join(dict.fromkeys(words)) for name, words in found.items()}

@@ -13,8 +13,10 @@ from wqmaster.datasets.base import LABELS
 from wqmaster.datasets.frame import Frame
 from wqmaster.datasets.scratch import scratch
 
-# Bins of histograms: eight for each power of ten, so that a bin is 1.33 times the one before.
-_BINS_PER_DECADE = 8
+# Bins of histograms: each is 1.0045 times the one before. The card lists wider ones: eight for each
+# power of ten.
+_BINS_PER_DECADE = 512
+_LISTED_BINS_PER_DECADE = 8
 _MOST_DECADES = 15
 # What is listed of each reason for which frames were left out.
 _MOST_IDS = 5
@@ -42,17 +44,24 @@ class Histogram:
         self._bins[_bin(value)] += 1
 
     def bins(self) -> list[tuple[float, float, int]]:
-        """Lower end, upper end and number of values of each bin that holds some, in order."""
-        return [(*_ends(place), self._bins[place]) for place in sorted(self._bins)]
+        """Lower end, upper end and number of values of each wide bin that holds some, in order."""
+        wide: Counter[int] = Counter()
+        for place, count in self._bins.items():
+            width = _BINS_PER_DECADE // _LISTED_BINS_PER_DECADE
+            above = (abs(place) - 1) // width + 1
+            wide[above if place > 0 else -above if place else 0] += count
+        return [
+            (*_ends(place, _LISTED_BINS_PER_DECADE), count) for place, count in sorted(wide.items())
+        ]
 
     def quantile(self, fraction: float) -> float:
-        """The value that this fraction of the values does not exceed, to the width of a bin."""
+        """The value that this fraction of the values does not exceed, to half a percent."""
         wanted = fraction * self.count
         seen = 0
         for place in sorted(self._bins):
             seen += self._bins[place]
             if seen >= wanted and seen < self.count:
-                return max(_ends(place)[1], self.least)
+                return min(max(_ends(place)[1], self.least), self.largest)
         return self.largest
 
 
@@ -66,11 +75,11 @@ def _bin(value: float) -> int:
     return place if value > 0 else -place
 
 
-def _ends(place: int) -> tuple[float, float]:
+def _ends(place: int, per_decade: int = _BINS_PER_DECADE) -> tuple[float, float]:
     if place == 0:
         return 0.0, 0.0
-    exponent = abs(place) - 1 - _MOST_DECADES * _BINS_PER_DECADE
-    low, high = (10.0 ** ((exponent + step) / _BINS_PER_DECADE) for step in (0, 1))
+    exponent = abs(place) - 1 - _MOST_DECADES * per_decade
+    low, high = (10.0 ** ((exponent + step) / per_decade) for step in (0, 1))
     return (low, high) if place > 0 else (-high, -low)
 
 

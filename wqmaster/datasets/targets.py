@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from importlib.util import find_spec
+from pathlib import Path
 
 from wqmaster.datasets.base import Target
 from wqmaster.datasets.readers import aselmdb as read_lmdb
@@ -20,7 +21,7 @@ from wqmaster.datasets.writers import (
     torchani,
 )
 from wqmaster.error_codes import ErrorCode
-from wqmaster.errors import ServiceError
+from wqmaster.errors import ServiceError, UsageError
 
 _IN_EV = {
     "coordinates": "Angstrom",
@@ -266,6 +267,33 @@ _ALL = (
     ),
 )
 TARGETS: Mapping[str, Target] = {target.name: target for target in _ALL}
+# Suffixes that say the same.
+_SYNONYMS = ({".xyz", ".extxyz"}, {".h5", ".hdf5"})
+_COMPRESSED = {".gz", ".bz2", ".xz", ".zip", ".zst"}
+
+
+def check_name(target: Target, path: Path) -> None:
+    """Check that the file's name has the suffix of its format, by which readers recognize it.
+
+    The name of a folder is left to `Placing`, which refuses it.
+
+    Raises:
+        UsageError: it has another one.
+    """
+    fitting: set[str] = next((one for one in _SYNONYMS if target.suffix in one), {target.suffix})
+    if path.suffix in fitting or path.is_dir():
+        return
+    if path.suffix in _COMPRESSED:
+        better, why = path.with_suffix(""), "; the file is not compressed"
+    else:
+        better, why = path, ""
+    known = {suffix for one in _ALL for suffix in (one.suffix, *fitting)}
+    if better.suffix in known:
+        better = better.with_suffix("")
+    raise UsageError(
+        f"--for {target.name} writes {target.suffix} files{why}: "
+        f"-o {better.with_name(better.name + target.suffix)}"
+    )
 
 
 def check_installed(target: Target) -> None:
