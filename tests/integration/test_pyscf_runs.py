@@ -150,8 +150,8 @@ def test_a_remedy_finds_the_energy_of_a_tight_reference(tmp_path: Path, name: st
 LIMITED = """
 import sys
 sys.path.insert(0, "shared")
-import wqmaster_pyscf
-wqmaster_pyscf.MAX_INSTABILITIES = {}
+import wqmaster_pyscf, wqmaster_pyscf_scf
+wqmaster_pyscf_scf.MAX_INSTABILITIES = {}
 sys.exit(wqmaster_pyscf.main(sys.argv[1]))
 """
 
