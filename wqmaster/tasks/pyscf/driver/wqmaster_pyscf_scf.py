@@ -1,4 +1,4 @@
-# ruff: noqa: UP031
+# ruff: noqa: UP031, B905
 """Solves the SCF equations, by ordinary cycles or by the second-order method.
 
 This file is sent to workers with `wqmaster_pyscf.py`; wqmaster never imports it.
@@ -30,6 +30,10 @@ LOWER_EH = 1e-8
 CHECKPOINT_START, MIXED = "checkpoint", "mixed"
 # Rotation between the highest occupied and the lowest empty orbital, opposite for the two spins.
 MIXING_RADIANS = math.pi / 4
+# The lowest eigenvalue (Eh) of a stable solution, as in PySCF's scf/stability.py, and how many
+# rotations of single orbitals the search for it starts from.
+UNSTABLE = -1e-5
+SEARCHED_ROTATIONS = 4
 # Settings of remedies that can lead to another solution than ordinary cycles do.
 OTHER_WAYS = ("damping", "level_shift", "newton", "guess", "max_cycle")
 
@@ -215,22 +219,51 @@ class Solver(Setup):
     def analyze(self, method):
         """Orbitals that are rotated along the unstable direction, and whether there is none.
 
-        None instead of the latter if PySCF has no stability analysis for the method. PySCF's
-        `stability` method starts its search with equal rotations of both spins, and so missed that
-        of stretched H2 that breaks the symmetry between them (seen).
+        None instead of the latter if PySCF has no analysis for the method, or if it did not
+        converge. The eigenvalue of the Hessian of rotations is that of PySCF's own analysis
+        (scf/stability.py), whose search starts from one vector of nearly equal elements. It missed
+        an eigenvalue of -0.36 of ethylene, twisted by 90 degrees, and that of stretched H2 which
+        breaks the symmetry between the spins. This search starts from the rotations that are the
+        lowest by the diagonal, and from a random one, which has a share in every symmetry.
         """
+        import numpy
         from pyscf import lib
-        from pyscf.scf import stability
 
-        search = getattr(stability, self.scf_name[:-2].lower() + "hf_internal")
+        second = method if hasattr(method, "gen_g_hop") else method.newton()
+        orbitals, occupations = method.mo_coeff, method.mo_occ
         solvent = getattr(method, "with_solvent", None)
         with contextlib.ExitStack() as stack:
             if solvent is not None:  # as in PySCF's own method (solvent/_attach_solvent.py)
                 stack.enter_context(lib.temporary_env(solvent, equilibrium_solvation=True))
             try:
-                return search(method, with_symmetry=False, return_status=True)
+                _, apply, diagonal = second.gen_g_hop(orbitals, occupations)
             except NotImplementedError:
-                return method.mo_coeff, None
+                return orbitals, None
+            if not diagonal.size:
+                return orbitals, True  # every orbital is occupied, or none is
+            diagonal = 2 * diagonal
+            starts = numpy.zeros((SEARCHED_ROTATIONS + 1, diagonal.size))
+            for row, place in zip(starts, numpy.argsort(diagonal)[:SEARCHED_ROTATIONS]):
+                row[place] = 1
+            starts[-1] = numpy.random.default_rng(1).normal(size=diagonal.size)
+            starts = starts[numpy.abs(starts).max(axis=1) > 0]
+
+            def divided(residual, value, *_):
+                distance = diagonal - value
+                distance[abs(distance) < 1e-8] = 1e-8
+                return residual / distance
+
+            converged, values, vectors = lib.davidson1(
+                lambda rotations: [2 * apply(one).real for one in rotations],
+                list(starts),
+                divided,
+                tol=1e-4,
+                nroots=min(3, diagonal.size),
+            )
+        if values[0] >= UNSTABLE:
+            return orbitals, True if converged[0] else None
+        turn = second.update_rotate_matrix(vectors[0], occupations, mo_coeff=orbitals)
+        return second.rotate_mo(orbitals, turn), False
 
 
 def mixed(orbitals, occupations):
@@ -241,11 +274,12 @@ def mixed(orbitals, occupations):
     import numpy
 
     found = numpy.array(orbitals)
-    for spin, sign in ((0, 1), (1, -1)):
+    for spin, angle in ((0, MIXING_RADIANS), (1, -MIXING_RADIANS)):
         filled = numpy.flatnonzero(occupations[spin] > 0)
         empty = numpy.flatnonzero(occupations[spin] == 0)
         if filled.size and empty.size:
             pair = [filled[-1], empty[0]]
-            cosine, sine = math.cos(MIXING_RADIANS), sign * math.sin(MIXING_RADIANS)
-            found[spin][:, pair] = found[spin][:, pair] @ [[cosine, -sine], [sine, cosine]]
+            cosine, sine = math.cos(angle), math.sin(angle)
+            turn = numpy.array([[cosine, -sine], [sine, cosine]])
+            found[spin][:, pair] = found[spin][:, pair] @ turn
     return found
