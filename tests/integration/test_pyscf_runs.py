@@ -17,7 +17,7 @@ from wqmaster.parsers.base import Output
 from wqmaster.parsers.pyscf.report import FILE
 from wqmaster.tasks.base import Software, StepRequest
 from wqmaster.tasks.pyscf.options import Optimize, Singlepoint
-from wqmaster.tasks.pyscf.remedies import LADDERS
+from wqmaster.tasks.pyscf.remedies import LADDERS, PyscfRung
 from wqmaster.tasks.pyscf.task import optimize, singlepoint
 
 PYTHON = shutil.which("pyscf-python")
@@ -104,6 +104,10 @@ def step_of(
     return outcome.steps[0]
 
 
+def rung(name: str) -> PyscfRung:
+    return next(r for r in LADDERS[FailureClass.SCF_NOT_CONVERGED] if r.name == name)
+
+
 def output_of(step: StepOutcome) -> Output:
     return Output(step.files, FILE)
 
@@ -138,8 +142,7 @@ def test_a_remedy_finds_the_energy_of_a_tight_reference(tmp_path: Path, name: st
     options = Singlepoint.model_validate({**level, "gradient": False})
     step = step_of(tmp_path, molecule, options)
     assert failure(step, molecule) is FailureClass.SCF_NOT_CONVERGED
-    newton = next(r for r in LADDERS[FailureClass.SCF_NOT_CONVERGED] if r.name == "newton")
-    again = step_of(tmp_path, molecule, options, remedies=(newton,), rescued=step.files)
+    again = step_of(tmp_path, molecule, options, remedies=(rung("newton"),), rescued=step.files)
     assert failure(again, molecule) is None
     expected = direct(molecule, second_order=True, density_fit=False, **level)["energy"]
     assert parsers.energy(output_of(again)) == pytest.approx(expected, abs=1e-6)
@@ -150,36 +153,82 @@ def test_a_remedy_finds_the_energy_of_a_tight_reference(tmp_path: Path, name: st
 LIMITED = """
 import sys
 sys.path.insert(0, "shared")
-import wqmaster_pyscf
-wqmaster_pyscf.MAX_INSTABILITIES = {}
+import wqmaster_pyscf, wqmaster_pyscf_scf
+wqmaster_pyscf_scf.MAX_INSTABILITIES = {}
 sys.exit(wqmaster_pyscf.main(sys.argv[1]))
 """
 
 
-@pytest.mark.parametrize("limit", [1, 10])
-def test_a_second_order_solution_is_stable_or_refused(tmp_path: Path, limit: int) -> None:
+def limited_step(
+    folder: Path, molecule: Molecule, options: Any, remedy: PyscfRung, limit: int
+) -> StepOutcome:
+    """A step whose driver leaves at most `limit` unstable solutions."""
+    request = StepRequest("a", options, frozenset(), remedies=(remedy,))
+    job = singlepoint(molecule, [request], Software())
+    (folder / "shared").mkdir()
+    for shared in job.inputs:
+        (folder / "shared" / shared.name).symlink_to(shared.path)
+    for name, content in job.files.items():
+        (folder / name).write_bytes(content)
+    command = [str(PYTHON), "-c", LIMITED.format(limit), "pyscf-a.json"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, check=False)
+    files = {FILE: (folder / FILE).read_bytes()}
+    return StepOutcome("a", done.returncode, 1.0, timed_out=False, files=files)
+
+
+# The second-order method itself is the first of its attempts; after ordinary cycles it is not.
+@pytest.mark.parametrize(
+    ("name", "limit", "cured"),
+    [("newton", 1, False), ("newton", 10, True), ("continued", 0, False), ("continued", 10, True)],
+)
+def test_a_solution_after_a_remedy_is_stable_or_refused(
+    tmp_path: Path, name: str, limit: int, cured: bool
+) -> None:
     """The first solution for stretched H2 has no spins; unequal ones are 0.23 Eh lower."""
     molecule = Molecule("h2", (1, 1), ((0, 0, 0), (0, 0, 2.5)))
-    options = Singlepoint.model_validate({"xc": "hf", "basis": "sto-3g", "restricted": False})
-    newton = next(r for r in LADDERS[FailureClass.SCF_NOT_CONVERGED] if r.name == "newton")
-    request = StepRequest("a", options, frozenset(), remedies=(newton,))
-    job = singlepoint(molecule, [request], Software())
-    (tmp_path / "shared").mkdir()
-    for shared in job.inputs:
-        (tmp_path / "shared" / shared.name).symlink_to(shared.path)
-    for name, content in job.files.items():
-        (tmp_path / name).write_bytes(content)
-    command = [str(PYTHON), "-c", LIMITED.format(limit), "pyscf-a.json"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
-    files = {FILE: (tmp_path / FILE).read_bytes()}
-    step = StepOutcome("a", done.returncode, 1.0, timed_out=False, files=files)
-    if limit == 1:
+    level = {"xc": "hf", "basis": "sto-3g", "restricted": False, "gradient": False}
+    options = Singlepoint.model_validate(level)
+    step = limited_step(tmp_path, molecule, options, rung(name), limit)
+    assert step.exit_code == (0 if cured else 1)
+    if not cured:
         assert failure(step, molecule) is FailureClass.SCF_NOT_CONVERGED
-        assert done.returncode == 1
-    else:
-        assert failure(step, molecule) is None
-        assert parsers.energy(output_of(step)) == pytest.approx(-0.9332, abs=1e-3)
-        assert parsers.s_squared(output_of(step))["value"] == pytest.approx(1.0, abs=0.05)
+        return
+    assert failure(step, molecule) is None
+    assert parsers.energy(output_of(step)) == pytest.approx(-0.9332, abs=1e-3)
+    assert parsers.s_squared(output_of(step))["value"] == pytest.approx(1.0, abs=0.05)
+    assert parsers.scf_settings(output_of(step))["stable"] is True
+
+
+def test_an_unstable_restricted_solution_is_followed_within_its_level_of_theory(
+    tmp_path: Path,
+) -> None:
+    """From the bare nuclei, singlet O2 converges 0.53 Eh above the stable restricted solution."""
+    molecule = Molecule("o2", (8, 8), ((0, 0, 0), (0, 0, 1.21)))
+    level = {"xc": "hf", "basis": "sto-3g", "guess": "1e", "gradient": False}
+    options = Singlepoint.model_validate(level)
+    plain = step_of(tmp_path, molecule, options)
+    assert parsers.energy(output_of(plain)) == pytest.approx(-147.01865, abs=1e-4)
+    assert parsers.scf_settings(output_of(plain))["stable"] is None
+    step = step_of(tmp_path, molecule, options, remedies=(rung("continued"),))
+    assert failure(step, molecule) is None
+    assert parsers.energy(output_of(step)) == pytest.approx(-147.55125, abs=1e-4)
+    assert parsers.method_settings(output_of(step))["scf"] == "RHF"
+    parts = parsers.energy_parts(output_of(step))
+    total = sum(parts[name] for name in ("nuclear", "one_electron", "two_electron"))
+    assert total == pytest.approx(parsers.energy(output_of(step)), abs=1e-8)
+
+
+def test_the_lowest_of_several_stable_solutions_is_kept(tmp_path: Path) -> None:
+    """For stretched CO+, the stable solution from the first guess is 0.057 Eh too high."""
+    molecule = Molecule("co+", (6, 8), ((0, 0, 0), (0, 0, 2.5)), charge=1, multiplicity=2)
+    options = Singlepoint.model_validate({"xc": "hf", "basis": "sto-3g", "gradient": False})
+    step = step_of(tmp_path, molecule, options, remedies=(rung("newton"),))
+    assert failure(step, molecule) is None
+    found = parsers.scf_settings(output_of(step))
+    assert found["starts"]["minao"] == pytest.approx(-110.65471, abs=1e-4)
+    assert parsers.energy(output_of(step)) == pytest.approx(-110.71119, abs=1e-4)
+    assert found["start"] != "minao"
+    assert found["starts"][found["start"]] == min(found["starts"].values())
 
 
 @pytest.mark.parametrize(

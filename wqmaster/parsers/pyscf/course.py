@@ -135,13 +135,19 @@ def scf_cycles(output: Output) -> dict[str, Any]:
 def scf_settings(output: Output) -> dict[str, Any]:
     """The way to convergence: `level_shift` (Eh), `damping`, `newton` (second order), `guess`.
 
-    They come from the remedies of the attempt and leave the converged energy unchanged.
+    They come from the remedies of the attempt and leave the level of theory unchanged. After such
+    a remedy, `stable` states whether the solution is internally stable; it is None without an
+    analysis. `start` names the guess (or "checkpoint", or "mixed" frontier orbitals) from which the
+    second-order method found it, and `starts` has the energies (Eh) of the stable solutions from
+    all starts, None where there is none.
     """
     found = section(output, "scf")
     names = ("level_shift", "damping", "newton", "guess")
     if not all(name in found for name in names):
         raise ParseError(f"the settings of the SCF are missing from {FILE}")
-    return {name: found[name] for name in names}
+    # A driver before these existed did not write them.
+    later = {"stable": found.get("stable"), "start": found.get("start")}
+    return {**{name: found[name] for name in names}, **later, "starts": found.get("starts", {})}
 
 
 @reads(FILE)

@@ -35,7 +35,12 @@ from wqmaster.tasks.pyscf.tighter import single_point, theory, tighter
 
 _DRIVER = Path(__file__).with_name("driver")
 _MAIN = "wqmaster_pyscf.py"
-_MODULES = (_MAIN, "wqmaster_pyscf_setup.py", "wqmaster_pyscf_values.py")
+_MODULES = (
+    _MAIN,
+    "wqmaster_pyscf_scf.py",
+    "wqmaster_pyscf_setup.py",
+    "wqmaster_pyscf_values.py",
+)
 # PySCF's own default for max_memory (lib/misc.py), and the share of a job's memory that it may
 # plan with: arrays that it does not count come on top.
 _DEFAULT_MEMORY_MB = 4000

@@ -1,7 +1,7 @@
 # ruff: noqa: PTH100, PTH105, PTH120, PTH123, UP031
 """Runs one PySCF calculation on a worker: `python3 wqmaster_pyscf.py INPUT.json`.
 
-This file and its two neighbors are sent to workers; wqmaster never imports them. They need Python
+This file and its neighbors are sent to workers; wqmaster never imports them. They need Python
 3.8 or newer with PySCF, and pyscf-dispersion for D3 and D4, and geomeTRIC for optimizations.
 
 INPUT.json holds what to compute (`task`, `options`), the molecule, a file with another geometry,
@@ -9,17 +9,16 @@ and `settings` for a remedy. All results, or an error, are written to pyscf.json
 the end. Values are in atomic units, geometries in Angstrom.
 """
 
-import contextlib
 import json
 import os
 import sys
-import time
 import traceback
 
 # The file can be a link to another folder, of which Python would take its modules.
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from wqmaster_pyscf_setup import CHECKPOINT, Refused, Setup, write_xyz
+from wqmaster_pyscf_scf import Solver
+from wqmaster_pyscf_setup import CHECKPOINT, Refused, write_xyz
 from wqmaster_pyscf_values import Values, plain, versions
 
 RESULT = "pyscf.json"
@@ -27,123 +26,17 @@ FINAL_GEOMETRY = "pyscf.xyz"
 LAST_GEOMETRY = "pyscf.last.xyz"
 VERSION = 1  # of the format of RESULT
 MAX_TEXT_CHARACTERS = 2000
-# Ordinary cycles before the second-order method, and how often it leaves an unstable solution.
-FIRST_CYCLES = 5
-MAX_INSTABILITIES = 10
+# Solutions of the SCF whose energies differ by more are different ones.
+OTHER_SOLUTION_EH = 1e-5
 
 
-class Calculation(Setup):
+class Calculation(Solver):
     """One calculation with its results."""
 
     def __init__(self, call):
         super().__init__(call)
-        self.timings = {}
         self.found = {}
         self.frames = []
-
-    @contextlib.contextmanager
-    def timed(self, name):
-        """Add the seconds of a `with` to the timings."""
-        begun = time.time()
-        try:
-            yield
-        finally:
-            self.timings[name] = self.timings.get(name, 0.0) + time.time() - begun
-
-    def restart_density(self):
-        """The density of a failed attempt's checkpoint; None if it has none that fits.
-
-        Only arrays are read: PySCF's own reader can evaluate text of the file.
-        """
-        name = self.settings.get("checkpoint")
-        if not name:
-            return None
-        import h5py
-        import numpy
-
-        try:
-            with h5py.File(name, "r") as file:
-                orbitals = numpy.asarray(file["scf/mo_coeff"][()], dtype=float)
-                occupations = numpy.asarray(file["scf/mo_occ"][()], dtype=float)
-        except Exception as error:
-            print("the checkpoint %s is not used: %s" % (name, error))
-            return None
-        unrestricted = self.scf_name.startswith("U")
-        if orbitals.ndim != (3 if unrestricted else 2) or orbitals.shape[-2] != self.mol.nao:
-            print("the checkpoint %s is not used: it has other dimensions" % name)
-            return None
-        if not (numpy.isfinite(orbitals).all() and numpy.isfinite(occupations).all()):
-            print("the checkpoint %s is not used: a number in it is not finite" % name)
-            return None
-        return self.mf.make_rdm1(orbitals, occupations)
-
-    def run_scf(self, density=None):
-        """Solve the equations at the molecule's present geometry.
-
-        Raises:
-            Refused: they did not converge.
-        """
-        mf = self.mf
-        with self.timed("scf"):
-            if self.settings.get("newton"):
-                self.solve_second_order(density)
-            else:
-                mf.kernel(dm0=density)
-                self.cycles = mf.cycles
-        if not mf.converged:
-            raise Refused(
-                "scf_not_converged", "the SCF did not converge in %d cycles" % self.cycles
-            )
-
-    def solve_second_order(self, density):
-        """Solve the equations by the second-order method, down to a stable solution.
-
-        It begins with the orbitals of a few ordinary cycles. Since it can converge to a saddle
-        point, which the energies of other programs would not agree with, it is restarted along the
-        unstable direction until there is none.
-
-        Raises:
-            Refused: the solution is still unstable after many restarts.
-        """
-        mf = self.mf
-        cycles, mf.max_cycle = mf.max_cycle, min(FIRST_CYCLES, mf.max_cycle)
-        mf.kernel(dm0=density)
-        mf.max_cycle = cycles
-        self.cycles = mf.cycles
-        second = mf.newton()
-        orbitals = mf.mo_coeff
-        for _ in range(MAX_INSTABILITIES):
-            second.kernel(orbitals, mf.mo_occ)
-            self.cycles += getattr(second, "cycles", None) or 0
-            if not second.converged:
-                break
-            try:
-                orbitals, is_stable = self.stability(second)
-            except NotImplementedError:
-                break  # PySCF has no stability analysis for this method
-            if is_stable:
-                break
-        else:
-            raise Refused("scf_not_converged", "the second-order method found no stable solution")
-        mf.mo_coeff, mf.mo_occ = second.mo_coeff, second.mo_occ
-        mf.mo_energy, mf.e_tot = second.mo_energy, second.e_tot
-        mf.converged, mf.scf_summary = second.converged, second.scf_summary
-
-    def stability(self, second):
-        """Orbitals that are rotated along the unstable direction, and whether there is none.
-
-        PySCF's `stability` method starts its search with equal rotations of both spins, and so
-        missed that of stretched H2 that breaks the symmetry between them (seen).
-        """
-        from pyscf import lib
-        from pyscf.scf import stability
-
-        search = getattr(stability, self.scf_name[:-2].lower() + "hf_internal")
-        solvent = getattr(second, "with_solvent", None)
-        with contextlib.ExitStack() as stack:
-            if solvent is not None:  # as in PySCF's own method (solvent/_attach_solvent.py)
-                stack.enter_context(lib.temporary_env(solvent, equilibrium_solvation=True))
-            return search(second, with_symmetry=False, return_status=True)
 
     def gradient(self):
         """The gradient of the energy at the molecule's present geometry (Eh/a0)."""
@@ -164,6 +57,8 @@ class Calculation(Setup):
                 density = self.mf.make_rdm1() if self.mf.mo_coeff is not None else None
                 self.coordinates = plain(self.mol.atom_coords(unit="Angstrom"))
             self.run_scf(density)
+            if self.task == "optimize":
+                self.require_same_solution()
             if self.task != "singlepoint" or self.options["gradient"]:
                 self.found["gradient"] = plain(self.gradient())
             if self.task == "hessian":
@@ -219,6 +114,18 @@ class Calculation(Setup):
         self.mol.set_geom_(mol.atom_coords(), unit="Bohr")
         self.mf.reset(self.mol)
         self.mf.chkfile = CHECKPOINT
+
+    def require_same_solution(self):
+        """Refuse an optimization that followed a solution above the one of its final geometry.
+
+        The checkpoint holds the lower solution, so that a restart follows it.
+        """
+        below = self.frames[-1]["energy"] - self.mf.e_tot
+        if below > max(OTHER_SOLUTION_EH, 10 * self.options["conv_tol"]):
+            raise Refused(
+                "opt_not_converged",
+                "the SCF has a solution %.1e Eh below that of the optimization" % below,
+            )
 
     @staticmethod
     def angstrom_per_bohr():
@@ -279,6 +186,9 @@ class Calculation(Setup):
                 "level_shift": float(self.settings.get("level_shift") or 0.0),
                 "damping": float(self.settings.get("damping") or 0.0),
                 "newton": bool(self.settings.get("newton")),
+                "stable": self.is_stable,
+                "starts": self.starts,
+                "start": self.start,
             }
             if mf.mo_coeff is not None:
                 found["basis"]["orbitals"] = int(mf.mo_coeff[0].shape[-1])
