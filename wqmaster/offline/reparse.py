@@ -270,7 +270,8 @@ class Reparse:
             for step in {one.step for one in finding.differences} - finding.added:
                 values = {**finding.result[step]}
                 versions = {name: values["_run"][name] for name in _OF_PARSERS}
-                checks = values["_run"].get(_CHECKS)
+                of_step = (one for one in finding.differences if one.step == step)
+                checks = next((one.now for one in of_step if one.parser == _CHECKS_PLACE), None)
                 values["_run"] = {
                     **versions,
                     "reparsed": datetime.now(UTC),
@@ -308,10 +309,24 @@ def _differences(stored: dict[str, Document], now: dict[str, Document]) -> Itera
                 yield Difference(step, parser, before.get(parser), value)
         run = before.get("_run")
         earlier = run.get(_CHECKS) if isinstance(run, Mapping) else None
-        checks = now[step]["_run"].get(_CHECKS)
-        # What an earlier version or other limits found stays if the checks are off now.
-        if checks is not None and checks != earlier:
-            yield Difference(step, _CHECKS_PLACE, earlier, checks)
+        checks = _merged(earlier, now[step]["_run"].get(_CHECKS))
+        if checks != earlier:
+            is_new = earlier is None or checks == _merged(checks, earlier)
+            yield Difference(step, _CHECKS_PLACE, None if is_new else earlier, checks)
+
+
+def _merged(earlier: Any, now: Any) -> Any:
+    """The checks of a step as they are now, with those that are not applied any more.
+
+    The latter belong to values of parsers that the campaign no longer names, which stay as well.
+    """
+    if not isinstance(earlier, Mapping) or not isinstance(now, Mapping):
+        return earlier if now is None else now
+    stays = [name for name in earlier.get("warned", ()) if name not in now["values"]]
+    return {
+        "values": {**earlier.get("values", {}), **now["values"]},
+        "warned": [*stays, *now["warned"]],
+    }
 
 
 def told(finding: Finding) -> list[str]:
