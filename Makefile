@@ -18,11 +18,7 @@ dft: ## run 100 small molecules through PySCF: DFT energies and gradients
 	@./shell --with pyscf wqmaster import examples/dft-pyscf/campaign.yaml examples/dft-pyscf/molecules.extxyz
 	@./shell --with pyscf wqmaster run examples/dft-pyscf/campaign.yaml
 
-demo-test-trainers: ## read exported files with the trainers' own readers (installs them: 5 GB, some minutes)
-	bash environment/trainers.sh $(CURDIR)/.environment/trainers
-	WQMASTER_TRAINERS=$(CURDIR)/.environment/trainers ./shell pytest tests/trainers
-
-clean: ## delete the demo's results
+demo-clean: ## delete the demo's results
 	@./shell wqmaster db stop $(DEMO)/campaign.yaml
 	rm -rf $(DEMO)/*.run
 
