@@ -144,7 +144,7 @@ def test_a_remedy_of_the_middle_step_leaves_the_others_as_they_are(
         "dft": 2,
         "last": 2,
     }
-    assert found["dft"]["_run"]["remedy"] == "continued"
+    assert found["dft"]["_run"]["remedy"] == "newton"
     assert found["opt"]["_run"]["remedy"] is found["last"]["_run"]["remedy"] is None
     [record] = campaigns.failures.find()
     assert (record["step"], record["class"]) == ("dft", "scf_not_converged")

@@ -60,9 +60,9 @@ _MEMORY = (PyscfRung(name="memory_2x", memory=2), PyscfRung(name="memory_4x", me
 
 LADDERS: Ladders = {
     FailureClass.SCF_NOT_CONVERGED: (
-        PyscfRung(name="newton", restart=True, newton=True, max_cycle=100, time=2),
+        PyscfRung(name="newton", restart=True, newton=True, max_cycle=100, time=4),
         PyscfRung(name="continued", restart=True, max_cycle=200),
-        PyscfRung(name="newton_atom", guess="atom", newton=True, max_cycle=300, time=2),
+        PyscfRung(name="newton_atom", guess="atom", newton=True, max_cycle=300, time=4),
     ),
     FailureClass.OPT_NOT_CONVERGED: (PyscfRung(name="opt_continued", restart=True, cycles=300),),
     FailureClass.MEMORY: _MEMORY,
