@@ -315,6 +315,7 @@ def test_before_the_first_run_all_documents_are_pending_and_none_failed(
         "partly_done": {},
         "recipe_mismatch": None,
         "stale": 0,
+        "warned": 0,
         "master": None,
     }
     assert failures == (0, "no failures\n", "")
