@@ -426,3 +426,12 @@ def test_an_element_of_a_few_documents_is_not_judged() -> None:
     fit.fit()
     assert fit.z([17, 1], 0.0) is None
     assert fit.z([79], 0.0) is None
+
+
+def test_a_solution_that_is_stable_may_have_a_negative_gap() -> None:
+    """The lowest solution of F2 at 2.5 Angstrom (PBE) has a gap of -0.026 Eh."""
+    values: dict[str, Any] = {"homo_lumo_gap": -0.026, "scf_settings": {"stable": True}}
+    assert "homo_lumo_gap" not in applied(**values)
+    for stable in (None, False):
+        values["scf_settings"] = {"stable": stable}
+        assert applied(**values)["homo_lumo_gap"].level == Level.REFUSE

@@ -59,6 +59,9 @@ def _gap(evaluated: Evaluated) -> float | None:
     found: float | None = evaluated.read("homo_lumo_gap")
     if found is None or found >= 0:
         return found
+    settings = evaluated.read("scf_settings")
+    if isinstance(settings, dict) and settings.get("stable") is True:
+        return None
     energies = evaluated.read("orbital_energies")
     occupations = evaluated.read("orbital_occupations")
     if not _are_two(energies) or not _are_two(occupations):
@@ -166,7 +169,9 @@ If it is negative, the SCF ended in a state that is not its ground state. A nega
 both spins is replaced by the smaller one of the gaps of each spin: in the lowest triplet of a
 molecule the hole of the one spin usually lies below the electron of the other. A restricted open
 shell with a negative number, and fractional occupations, have no such order: the check does not
-apply.
+apply. Nor does it if the program has shown that the solution is stable (`stable` in PySCF's
+`scf_settings`, after a remedy): the lowest solutions of stretched F2, LiF, C2 and water with PBE
+have gaps of -0.001 to -0.039 Eh.
 
 Source: common practice. The strict warning (0.5 eV) is ours.
 """
