@@ -8,7 +8,7 @@ in a private database. The export looks for duplicates and applies the checks, a
 
 import argparse
 import gzip
-import resource
+import os
 import subprocess
 import sys
 import tempfile
@@ -123,19 +123,12 @@ def main() -> None:
                 for target in asked.targets.split(","):
                     out = Path(name) / f"{target}-{count}{TARGETS[target].suffix}"
                     words = ["export", str(campaign), "--for", target, "-o", str(out)]
-                    before = resource.getrusage(resource.RUSAGE_CHILDREN)
                     begin = time.monotonic()
                     child = subprocess.Popen([*wqmaster, *words], stdout=subprocess.DEVNULL)
-                    peak = 0
-                    while child.poll() is None:
-                        status = Path(f"/proc/{child.pid}/status")
-                        text = status.read_text() if status.exists() else ""
-                        found = [line for line in text.splitlines() if line.startswith("VmHWM")]
-                        peak = max([peak, *(int(line.split()[1]) for line in found)])
-                        time.sleep(0.2)
+                    _, status, used = os.wait4(child.pid, 0)
+                    child.returncode = os.waitstatus_to_exitcode(status)
                     seconds = time.monotonic() - begin
-                    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-                    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+                    spent, peak = used.ru_utime + used.ru_stime, used.ru_maxrss
                     state = "" if child.returncode == 0 else f"  exit code {child.returncode}"
                     print(
                         f"{target:10s} {count:10,d} {seconds:8.1f} {count / seconds:12.0f} "

@@ -14,41 +14,11 @@ import psutil
 import pytest
 
 from tests.conftest import Campaigns, Cli, wait_until
+from tests.shared_orca import CLASSES, DATA, EXPECTED, NEEDS_DATA, VALUES
+from wqmaster.jobs.failures import FailureClass
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "orca"
-needs_data = pytest.mark.skipif(
-    not DATA.is_dir(), reason="the folder shared/data/orca is not next to the checkout"
-)
-# Key in "text" -> parser, and the largest permitted deviation in the parser's unit.
-VALUES = {
-    "final_single_point_energy": ("total_energy", 1e-9),
-    "scf_energy": ("scf_energy", 1e-8),
-    "dispersion_energy": ("dispersion_energy", 1e-9),
-    "gradient": ("gradient", 1e-8),
-    "dipole": ("dipole", 1e-5),
-    "mulliken": ("mulliken_charges", 1e-6),
-    "loewdin": ("loewdin_charges", 1e-6),
-    "hirshfeld": ("hirshfeld_charges", 1e-6),
-    "mbis": ("mbis_charges", 1e-6),
-    "chelpg": ("chelpg_charges", 1e-6),
-}
 # Values that each output has if it is valid, and those that only some have.
 ALWAYS = ("final_single_point_energy", "dipole", "mulliken", "loewdin")
-CLASSES = {
-    "fail:input_keyword": "input_keyword",
-    "fail:module_crash_gtoint(memory)": "module_crash",
-    "fail:charge_multiplicity": "charge_multiplicity",
-    "fail:memory_maxcore_scf": "memory",
-    "fail:input_basis": "input_basis",
-    "fail:killed_mdci(process killed)": "killed",
-    "fail:cc_not_converged": "cc_not_converged",
-    "fail:truncated(edited)": "truncated",
-    "fail:truncated": "truncated",
-    "fail:scf_not_converged": "scf_not_converged",
-    "trap:scf_not_converged_but_normal": "scf_not_converged",
-    "trap:scf_diverged_but_normal (E=-2.0e7 Eh)": "implausible_energy",
-    "trap:missing_block": "parse_error",
-}
 # A route that prints all VALUES, so that a campaign may ask for them.
 WITH_ALL = "! B3LYP D3BJ def2-SVP EnGrad Hirshfeld MBIS CHELPG"
 GRADIENT = "6.1/water.grad.out"
@@ -108,18 +78,21 @@ def check_values(stored: Mapping[str, Any], text: Mapping[str, Any], keys: Seque
         assert max(abs(x - y) for x, y in zip(one, other, strict=True)) <= tolerance, (key, stored)
 
 
-@needs_data
+@NEEDS_DATA
 def test_the_real_outputs_have_no_wrong_value_and_each_trap_has_its_class(
     campaigns: Campaigns, cli: Cli
 ) -> None:
-    expected: dict[str, Any] = json.loads((DATA / "expected.json").read_text())["files"]
+    expected = EXPECTED
     outputs = {name: one for name, one in expected.items() if name.endswith((".out", ".log"))}
     path = campaign(campaigns, *(VALUES[key][0] for key in ALWAYS))
     report = adopt(cli, DATA, path, "--mix-recipes", code=1)
     assert report["outputs"] == len(outputs)
 
+    classes_of = {**CLASSES, "trap:missing_block": FailureClass.PARSE_ERROR}
     classes = {
-        name: CLASSES[one["outcome"]] for name, one in outputs.items() if one["outcome"] != "ok"
+        name: classes_of[one["outcome"]].label
+        for name, one in outputs.items()
+        if one["outcome"] != "ok"
     }
     assert refused(path) == classes
     good = {name: one for name, one in outputs.items() if one["outcome"] == "ok"}
@@ -157,7 +130,7 @@ def test_the_real_outputs_have_no_wrong_value_and_each_trap_has_its_class(
             check_values(stored, outputs[name]["text"], [key])
 
 
-@needs_data
+@NEEDS_DATA
 def test_only_outputs_with_the_settings_of_the_step_are_adopted_by_default(
     campaigns: Campaigns, cli: Cli
 ) -> None:
@@ -188,7 +161,7 @@ def test_only_outputs_with_the_settings_of_the_step_are_adopted_by_default(
     assert recipe["recipe"] in cli.errors
 
 
-@needs_data
+@NEEDS_DATA
 def test_repeating_the_command_adds_nothing_and_reports_what_changed(
     campaigns: Campaigns, cli: Cli, tmp_path: Path
 ) -> None:
@@ -206,7 +179,7 @@ def test_repeating_the_command_adds_nothing_and_reports_what_changed(
     assert list(campaigns.documents.find({})) == before
 
 
-@needs_data
+@NEEDS_DATA
 def test_a_result_is_added_to_a_document_only_if_its_molecule_is_the_same_to_the_last_digit(
     campaigns: Campaigns, cli: Cli, tmp_path: Path
 ) -> None:
@@ -222,7 +195,7 @@ def test_a_result_is_added_to_a_document_only_if_its_molecule_is_the_same_to_the
     assert done["old"]["sp"]["total_energy"] == pytest.approx(-76.320385565717, abs=1e-9)
 
 
-@needs_data
+@NEEDS_DATA
 def test_awkward_files_are_refused_alone(campaigns: Campaigns, cli: Cli, tmp_path: Path) -> None:
     folder = tree(tmp_path, GRADIENT)
     good = (folder / "water.grad.out").read_bytes()
@@ -263,7 +236,7 @@ def test_awkward_files_are_refused_alone(campaigns: Campaigns, cli: Cli, tmp_pat
     assert report["skipped"] == {"links": 1}
 
 
-@needs_data
+@NEEDS_DATA
 def test_values_of_an_optimization_keep_their_own_geometry(
     campaigns: Campaigns, cli: Cli, tmp_path: Path
 ) -> None:
@@ -284,7 +257,7 @@ def test_values_of_an_optimization_keep_their_own_geometry(
     assert "geometry" not in single["old"]["sp"]
 
 
-@needs_data
+@NEEDS_DATA
 def test_lenient_leaves_out_what_a_run_did_not_compute_and_refuses_what_is_damaged(
     campaigns: Campaigns, cli: Cli, tmp_path: Path
 ) -> None:
@@ -299,7 +272,7 @@ def test_lenient_leaves_out_what_a_run_did_not_compute_and_refuses_what_is_damag
     assert refused(path) == {"serine-compromised.out": "parse_error"}
 
 
-@needs_data
+@NEEDS_DATA
 def test_an_output_of_several_jobs_is_adopted_only_if_they_are_of_one_molecule(
     campaigns: Campaigns, cli: Cli, tmp_path: Path
 ) -> None:
@@ -319,7 +292,7 @@ def test_an_output_of_several_jobs_is_adopted_only_if_they_are_of_one_molecule(
     assert (name, kind) == ("differ.out", "molecule_unknown")
 
 
-@needs_data
+@NEEDS_DATA
 def test_files_beside_an_output_are_read_and_those_of_another_run_refused(
     campaigns: Campaigns, cli: Cli, tmp_path: Path
 ) -> None:
@@ -335,7 +308,7 @@ def test_files_beside_an_output_are_read_and_those_of_another_run_refused(
     assert len(document["old"]["sp"]["hessian"]) == 9
 
 
-@needs_data
+@NEEDS_DATA
 def test_results_of_a_run_and_adopted_ones_do_not_share_a_key(
     campaigns: Campaigns, cli: Cli, tmp_path: Path
 ) -> None:
@@ -347,7 +320,7 @@ def test_results_of_a_run_and_adopted_ones_do_not_share_a_key(
     assert campaigns.documents.count_documents({}) == 1
 
 
-@needs_data
+@NEEDS_DATA
 def test_a_second_recipe_needs_saying(campaigns: Campaigns, cli: Cli, tmp_path: Path) -> None:
     folder = tree(tmp_path, GRADIENT)
     good = (folder / "water.grad.out").read_text()
@@ -363,7 +336,7 @@ def test_a_second_recipe_needs_saying(campaigns: Campaigns, cli: Cli, tmp_path: 
     assert (only["adopted"], only["refused"]) == (1, {"other_recipe": 1})
 
 
-@needs_data
+@NEEDS_DATA
 def test_a_killed_adoption_continues_and_leaves_nothing_half(
     campaigns: Campaigns, cli: Cli, tmp_path: Path
 ) -> None:
@@ -389,7 +362,7 @@ def test_a_killed_adoption_continues_and_leaves_nothing_half(
     assert campaigns.documents.count_documents({}) == 600
 
 
-@needs_data
+@NEEDS_DATA
 def test_an_output_that_kills_its_reader_is_refused_alone(
     campaigns: Campaigns, cli: Cli, tmp_path: Path
 ) -> None:
@@ -408,7 +381,7 @@ def test_an_output_that_kills_its_reader_is_refused_alone(
     assert (report["adopted"], refused(path)) == (39, {"7.out": "collector_crash"})
 
 
-@needs_data
+@NEEDS_DATA
 def test_no_process_outlives_a_command_that_was_killed(
     campaigns: Campaigns, cli: Cli, tmp_path: Path
 ) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from tests.conftest import WATER as ALONG_Z
 from tests.conftest import Campaigns, Cli
+from wqmaster.database.reference_atoms import REFERENCE_ATOM
 from wqmaster.datasets.targets import TARGETS
 
 EV_PER_EH = 27.211386024367243
@@ -309,7 +310,7 @@ def test_reference_atoms_go_where_the_trainer_wants_them(
     campaigns.insert({**WATER, "_id": "water"})
     path = campaigns.write(campaign_config=config(), engine="local", reference_atoms=True)
     cli("run", path)
-    atoms = list(campaigns.documents.find({"reference_atom": {"$ne": None}}))
+    atoms = list(campaigns.documents.find({REFERENCE_ATOM: {"$ne": None}}))
     energies = {one["atomic_numbers"][0]: one["xtb"]["gfn2"]["energy"] * EV_PER_EH for one in atoms}
     out = tmp_path / "data.xyz"
     cli("export", path, "--for", "mace", "-o", out)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import WATER, Campaigns, Cli
+from wqmaster.database.reference_atoms import REFERENCE_ATOM
 
 CONFIG = {
     "func_name": "wqmaster.tasks.xtb.singlepoint",
@@ -22,7 +23,7 @@ def written(campaigns: Campaigns, atoms: Any, **top: Any) -> Path:
 
 
 def atoms_of(campaigns: Campaigns) -> dict[int, dict[str, Any]]:
-    found = campaigns.documents.find({"reference_atom": {"$ne": None}})
+    found = campaigns.documents.find({REFERENCE_ATOM: {"$ne": None}})
     return {document["atomic_numbers"][0]: document for document in found}
 
 
@@ -66,6 +67,14 @@ def test_other_campaigns_do_not_compute_them(campaigns: Campaigns, cli: Cli) -> 
     cli("run", other)
     assert "other" in (campaigns.documents.find_one({"_id": "water"}) or {})
     assert "other" not in atoms_of(campaigns)[8]
+
+
+def test_a_users_own_field_named_reference_atom_hides_no_document(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    campaigns.insert({**WATER, "_id": "water", "kind": "molecule", "reference_atom": True})
+    cli("run", written(campaigns, None))
+    assert "xtb" in (campaigns.documents.find_one({"_id": "water"}) or {})
 
 
 def test_a_stated_multiplicity_is_used(campaigns: Campaigns, cli: Cli) -> None:

@@ -198,7 +198,7 @@ def test_the_rmsd_agrees_with_rdkit_for_matched_atoms():
     one, other = (conformer.GetPositions() for conformer in molecule.GetConformers())
     atoms = [(number, number) for number in range(molecule.GetNumAtoms())]
     wanted = rdMolAlign.AlignMol(molecule, Chem.Mol(molecule, confId=0), 1, 0, atomMap=atoms)
-    # Each atom has a number of its own, so that there is one way to match them.
+    # Each atom has its own number, so that there is one way to match them.
     numbers = np.arange(len(one)) + 1
     found = rmsd(numbers, one - one.mean(axis=0), other - other.mean(axis=0), 10)
     assert found == pytest.approx(wanted, abs=1e-6)

@@ -9,12 +9,11 @@ are not checked here:
 - The file property.json and the .hess files have no expected values.
 """
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.shared_orca import CLASSES, DATA, EXPECTED, NEEDS_DATA, VALUES
 from wqmaster.errors import ParseError
 from wqmaster.jobs.failures import FailureClass
 from wqmaster.jobs.job import Asked
@@ -22,28 +21,8 @@ from wqmaster.parsers import orca
 from wqmaster.parsers.base import Output
 from wqmaster.parsers.orca.plausibility import atomic_number
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "orca"
-pytestmark = pytest.mark.skipif(
-    not DATA.is_dir(), reason="the folder shared/data/orca is not next to the checkout"
-)
-
-EXPECTED: dict[str, Any] = (
-    json.loads((DATA / "expected.json").read_text())["files"] if DATA.is_dir() else {}
-)
+pytestmark = NEEDS_DATA
 OUTPUTS = sorted(name for name in EXPECTED if name.endswith((".out", ".log")))
-# Key in "text" -> parser, and the largest permitted deviation in the parser's unit.
-VALUES = {
-    "final_single_point_energy": ("total_energy", 1e-9),
-    "scf_energy": ("scf_energy", 1e-9),
-    "dispersion_energy": ("dispersion_energy", 1e-9),
-    "gradient": ("gradient", 1e-8),
-    "dipole": ("dipole", 1e-5),
-    "mulliken": ("mulliken_charges", 1e-6),
-    "loewdin": ("loewdin_charges", 1e-6),
-    "hirshfeld": ("hirshfeld_charges", 1e-6),
-    "mbis": ("mbis_charges", 1e-6),
-    "chelpg": ("chelpg_charges", 1e-6),
-}
 OTHER_KEYS = {
     "n_final_single_point_energies",
     "terminated_normally",
@@ -53,21 +32,6 @@ OTHER_KEYS = {
     "opt_converged",
 }
 SPINS = {"mulliken": "mulliken_spins", "lowdin": "loewdin_spins"}
-# The failure class that each outcome other than ok must have.
-CLASSES = {
-    "fail:input_keyword": FailureClass.INPUT_KEYWORD,
-    "fail:module_crash_gtoint(memory)": FailureClass.MODULE_CRASH,
-    "fail:charge_multiplicity": FailureClass.CHARGE_MULTIPLICITY,
-    "fail:memory_maxcore_scf": FailureClass.MEMORY,
-    "fail:input_basis": FailureClass.INPUT_BASIS,
-    "fail:killed_mdci(process killed)": FailureClass.KILLED,
-    "fail:cc_not_converged": FailureClass.CC_NOT_CONVERGED,
-    "fail:truncated(edited)": FailureClass.TRUNCATED,
-    "fail:truncated": FailureClass.TRUNCATED,
-    "fail:scf_not_converged": FailureClass.SCF_NOT_CONVERGED,
-    "trap:scf_not_converged_but_normal": FailureClass.SCF_NOT_CONVERGED,
-    "trap:scf_diverged_but_normal (E=-2.0e7 Eh)": FailureClass.IMPLAUSIBLE_ENERGY,
-}
 
 
 def output(name: str) -> Output:

@@ -50,7 +50,7 @@ class Module:
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Module]:
-    """A folder for the user's module `tallying`, which Python imports anew in each test."""
+    """A folder for the user's module `tallying`, which Python imports again in each test."""
     monkeypatch.setattr(sys, "path", [*sys.path])
     importlib.invalidate_caches()
     yield Module(tmp_path)

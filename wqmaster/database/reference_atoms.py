@@ -9,8 +9,9 @@ from wqmaster.campaign.models import Campaign, MoleculeFields, ReferenceAtoms
 from wqmaster.jobs.ground_states import GROUND_STATES
 from wqmaster.jobs.molecule import NUMBER_OF, SYMBOLS, Document
 
-# The field with the name of the campaign that a reference atom belongs to.
-REFERENCE_ATOM = "reference_atom"
+# The field with the name of the campaign that a reference atom belongs to. Queries leave out
+# documents that have it, so no document of the user's may have it by chance.
+REFERENCE_ATOM = "wqmaster_reference_atom"
 _DUPLICATE_KEY_CODE = 11000
 
 

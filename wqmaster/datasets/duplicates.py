@@ -19,14 +19,13 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from wqmaster.datasets.frame import Frame
-from wqmaster.datasets.scratch import scratch
+from wqmaster.datasets.scratch import OnDisk
 from wqmaster.datasets.superposition import rmsd
 from wqmaster.datasets.units import ANGSTROM_PER_BOHR
 from wqmaster.error_codes import ErrorCode
@@ -66,7 +65,7 @@ class Pair:
     rmsd: float  # Angstrom
 
 
-class Duplicates:
+class Duplicates(OnDisk):
     """What was seen so far. Memory does not grow with the number of frames.
 
     Attributes:
@@ -93,7 +92,7 @@ class Duplicates:
             )
         self.bound = max(bound, SAME_ANGSTROM)
         self.found = self.of_one_document = self.conflicting = self.limited = 0
-        self._database = scratch(folder)
+        super().__init__(folder)
         self._database.execute(
             "CREATE TABLE frames (number INTEGER PRIMARY KEY, id TEXT, document TEXT, graph TEXT,"
             " energy REAL, slope REAL, places BLOB)"
@@ -107,21 +106,6 @@ class Duplicates:
             "CREATE TABLE pairs (earlier TEXT, later TEXT, rmsd REAL, difference REAL,"
             " conflict INTEGER)"
         )
-
-    def __enter__(self) -> "Duplicates":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Remove the file."""
-        self._database.close()
 
     def add(self, frame: Frame) -> str | None:
         """The id of the earlier frame that this one duplicates, or None if it is new.

@@ -18,7 +18,6 @@ from wqmaster.datasets.source import Source
 from wqmaster.datasets.splits import Splits, split_key
 from wqmaster.datasets.tally import Tally
 from wqmaster.datasets.verify import Proof, prove
-from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import NothingMatches
 
 # How many frames are written between two calls of `show`.
@@ -155,10 +154,7 @@ class Export:
         ]
         if not account.frames:
             reasons = "; ".join(f"{why} ({count})" for why, (count, _) in tally.left_out.items())
-            raise NothingMatches(
-                f"no frame can be exported: {reasons or 'there are no results'}",
-                code=ErrorCode.LABELS_MISSING,
-            )
+            raise NothingMatches(f"no frame can be exported: {reasons or 'there are no results'}")
 
     def _one(
         self,
@@ -208,8 +204,7 @@ class Export:
             return
         if self._ungrouped == self._account.frames:
             raise NothingMatches(
-                f"--group {group}: no document that would be exported has this field",
-                code=ErrorCode.LABELS_MISSING,
+                f"--group {group}: no document that would be exported has this field"
             )
         self._account.remarks.append(
             f"--group {group}: {self._ungrouped:,} frames are of documents without this field; "

@@ -4,6 +4,8 @@ import os
 import sqlite3
 import tempfile
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 # Enough for the indexes of some 10^5 frames; larger ones are read from the disk's cache.
 _CACHE_KIB = 64_000
@@ -30,3 +32,25 @@ def scratch(folder: Path | None = None) -> sqlite3.Connection:
     finally:
         path.unlink()
     return connection
+
+
+class OnDisk:
+    """What keeps its tables in `scratch`, for a `with` statement."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._database = scratch(folder)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove the tables."""
+        self._database.close()

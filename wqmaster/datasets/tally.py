@@ -4,14 +4,13 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 
 from wqmaster.datasets.base import LABELS
 from wqmaster.datasets.frame import Frame
-from wqmaster.datasets.scratch import scratch
+from wqmaster.datasets.scratch import OnDisk
 
 # Bins of histograms: each is 1.0045 times the one before. The card lists wider ones: eight for each
 # power of ten.
@@ -83,7 +82,7 @@ def _ends(place: int, per_decade: int = _BINS_PER_DECADE) -> tuple[float, float]
     return (low, high) if place > 0 else (-high, -low)
 
 
-class Tally:
+class Tally(OnDisk):
     """What the data card counts.
 
     Attributes:
@@ -115,26 +114,11 @@ class Tally:
         self.force_components = Histogram()  # the largest of each frame, eV/Angstrom
         self.references: dict[str, Frame] = {}
         self.left_out: dict[str, tuple[int, list[str]]] = {}
-        self._seen = scratch(folder)
-        self._seen.execute(
+        super().__init__(folder)
+        self._database.execute(
             "CREATE TABLE seen (kind TEXT, name TEXT, split TEXT, PRIMARY KEY (kind, name, split))"
             " WITHOUT ROWID"
         )
-
-    def __enter__(self) -> "Tally":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Remove the tables."""
-        self._seen.close()
 
     def add(self, frame: Frame) -> None:
         """Count a frame that was written."""
@@ -162,7 +146,7 @@ class Tally:
         forces = frame.forces_ev
         if forces is not None:
             self.force_components.add(float(np.abs(forces).max()))
-        self._seen.executemany(
+        self._database.executemany(
             "INSERT OR IGNORE INTO seen VALUES (?, ?, ?)",
             (
                 ("document", f"{frame.campaign} {frame.document!r}", frame.split),
@@ -183,7 +167,7 @@ class Tally:
 
     def distinct(self, kind: str, split: str | None = None) -> int:
         """The number of documents or graphs (`kind`), of the whole data set or of a part."""
-        (count,) = self._seen.execute(
+        (count,) = self._database.execute(
             "SELECT count(DISTINCT name) FROM seen WHERE kind = ? AND (? IS NULL OR split = ?)",
             (kind, split, split),
         ).fetchone()
@@ -191,7 +175,7 @@ class Tally:
 
     def divided_graphs(self) -> int:
         """The number of graphs in more than one part, which only the user's groups can cause."""
-        (count,) = self._seen.execute(
+        (count,) = self._database.execute(
             "SELECT count(*) FROM (SELECT 1 FROM seen WHERE kind = 'graph'"
             " GROUP BY name HAVING count(*) > 1)"
         ).fetchone()

@@ -27,7 +27,7 @@ from wqmaster.run.assembly import worker_environment
 from wqmaster.run.programs import unnamed
 from wqmaster.system.tracebacks import told
 
-# How many failed documents are passed over in the search for one that a run would compute.
+# How many failed documents are skipped in the search for one that a run would compute.
 _MAX_PASSED_OVER = 1000
 # How many documents are tried until a job can be built; each can take a while.
 MAX_TRIED_DOCUMENTS = 100

@@ -89,7 +89,7 @@ def check_lmdb(path: Path) -> None:
 
 
 def _meta(start: bytes) -> tuple[int, int, int] | None:
-    """Size of a page, number of the last page and of the transaction; None if it is no LMDB."""
+    """Size of a page, number of the last page and of the transaction; None if it is not LMDB."""
     if len(start) < _LMDB_META.size:
         return None
     magic, version, page, last, transaction = _LMDB_META.unpack(start)

@@ -6,6 +6,7 @@ The trainers refuse a file whose groups have different keys (`SizeGroupedDataset
 """
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ def attributes(level: Level) -> dict[str, str]:
     }
 
 
-class BySizeWriter:
+class BySizeWriter(ABC):
     """Writes frames into groups `001`, `002`, ... by the number of atoms."""
 
     def __init__(
@@ -49,9 +50,9 @@ class BySizeWriter:
         """The labels of all frames; none before the first frame, if it chooses them."""
         return self._labels or frozenset()
 
+    @abstractmethod
     def row(self, frame: Frame, labels: frozenset[str]) -> dict[str, Any]:
         """The values of a frame by their keys in the file."""
-        raise NotImplementedError
 
     def add(self, frame: Frame) -> None:
         """Write a frame.

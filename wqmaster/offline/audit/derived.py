@@ -1,4 +1,4 @@
-"""The campaign that recomputes labels: derived from the audited one, with documents of its own.
+"""The campaign that recomputes labels: derived from the audited one, with its own documents.
 
 Its documents are copies of molecules, at the geometry that belongs to the labels, in the collection
 `<collection>.audit` of the same database. The `_id` of a copy contains a hash of the original, the

@@ -18,7 +18,7 @@ _GOOD_GRID = 5
 _GRID_LEVELS = 2
 _CONVERGENCE_EH = 1e-11
 _CYCLES = 100
-# Functionals with non-local correlation, which has a grid of its own: wb97m-v, scan-rvv10, ...
+# Functionals with non-local correlation, which has its own grid: wb97m-v, scan-rvv10, ...
 _NON_LOCAL = re.compile(r"[-_]v\b|vv10")
 
 # What determines the level of theory; the other options change how it is computed.
