@@ -159,6 +159,17 @@ def test_frames_of_one_document_are_counted():
         assert (found.found, found.of_one_document) == (2, 1)
 
 
+def test_a_frame_that_was_not_written_is_no_reason_to_leave_out_a_later_one():
+    numbers, (places, *_) = built("CCO")
+    with Duplicates() as found:
+        assert found.add(frame("unfit", numbers, places)) is None
+        found.forget_last()
+        assert found.add(frame("written", numbers, places)) is None
+        assert found.add(frame("again", numbers, places)) == "written"
+        found.forget_last()  # a duplicate was not kept, so that there is nothing to forget
+        assert found.add(frame("once more", numbers, places)) == "written"
+
+
 def test_single_atoms_are_duplicates_and_reference_atoms_are_not():
     with Duplicates() as found:
         assert found.add(frame("atom", [2], [(0, 0, 0)])) is None

@@ -92,6 +92,7 @@ class Duplicates(OnDisk):
             )
         self.bound = max(bound, SAME_ANGSTROM)
         self.found = self.of_one_document = self.conflicting = self.limited = 0
+        self._last: tuple[Any, ...] | None = None  # the row of the frame that was added last
         super().__init__(folder)
         self._database.execute(
             "CREATE TABLE frames (number INTEGER PRIMARY KEY, id TEXT, document TEXT, graph TEXT,"
@@ -112,6 +113,7 @@ class Duplicates(OnDisk):
 
         A duplicate is not kept for later comparisons. Reference atoms are never duplicates.
         """
+        self._last = None
         if frame.isolated:
             return None
         order, places = _ordered(frame)
@@ -136,10 +138,20 @@ class Duplicates(OnDisk):
                 places.astype(np.float32).tobytes(),
             ),
         )
-        self._database.execute(
-            "INSERT INTO sizes VALUES (?, ?, ?, ?, ?)", (bucket, a, b, c, added.lastrowid)
-        )
+        self._last = (bucket, a, b, c, added.lastrowid)
+        self._database.execute("INSERT INTO sizes VALUES (?, ?, ?, ?, ?)", self._last)
         return None
+
+    def forget_last(self) -> None:
+        """Do not compare later frames with the one that was added last: it was not written."""
+        if self._last is not None:
+            *size, number = self._last
+            self._database.execute("DELETE FROM frames WHERE number = ?", (number,))
+            self._database.execute(
+                "DELETE FROM sizes WHERE bucket = ? AND a = ? AND b = ? AND c = ? AND number = ?",
+                (*size, number),
+            )
+            self._last = None
 
     def conflicts(self, most: int | None = None) -> Iterator[Conflict]:
         """The conflicts, the largest first."""

@@ -184,6 +184,7 @@ class Export:
         try:
             part.writer.add(frame)
         except Unfit as error:
+            duplicates.forget_last()
             tally.leave_out(f"{self._order.target.name}: {error}", [frame.id])
             return
         if part.expected is not None:
