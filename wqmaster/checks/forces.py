@@ -75,7 +75,7 @@ def rigid_part(rows: Rows, places: Rows) -> float:
 
 
 def _solved(matrix: Sequence[Sequence[float]], right: Sequence[float]) -> list[float]:
-    """The solution with the smallest norm of a symmetric, perhaps singular, 3 x 3 system."""
+    """Solve a symmetric 3 x 3 system; if it is singular, the solution has the smallest norm."""
     import numpy as np
 
     inverse = np.linalg.pinv(np.asarray(matrix), rcond=1e-9, hermitian=True)

@@ -116,7 +116,7 @@ def _packed(numbers: npt.NDArray[Any]) -> bytes:
 
 
 def _place(coordinates: npt.NDArray[np.float64]) -> float:
-    """A number that nearly equal coordinates nearly share, and others rarely."""
+    """A weighted sum of the coordinates, close for close geometries and rarely for others."""
     weights = 1.0 + np.modf(np.arange(coordinates.size) * 0.6180339887498949)[0]
     return float(coordinates.ravel() @ weights)
 

@@ -41,8 +41,9 @@ class Labels:
     # The step whose value `geometry_value` is the geometry; None: the document's coordinates.
     geometry_step: str | None = None
     geometry_value: str | None = None
-    # Whether the step leaves the document's geometry as it is. If so, the document's coordinates,
-    # which have all digits, replace those of `geometry_value`, provided that the two agree.
+    # Whether the values belong to the document's geometry, which no step has changed. If so, the
+    # document's coordinates, which have all digits, replace those of `geometry_value`, provided
+    # that the two agree.
     stays: bool = False
     # The names of the values that users' own parsers read, whose units wqmaster does not know.
     foreign: tuple[str, ...] = ()

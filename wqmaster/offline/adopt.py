@@ -268,7 +268,7 @@ class Adoption:
     def _other_molecules(self, documents: Sequence[Document]) -> dict[str, str]:
         """For each existing document with another molecule, why no result can be added to it.
 
-        Every digit counts: no difference of coordinates is taken for one of rounding.
+        Every digit counts: a difference between coordinates is never taken for rounding.
         """
         if not documents:
             return {}

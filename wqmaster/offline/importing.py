@@ -211,7 +211,7 @@ class Importer:
         return value if count is None else f"{value}-{count:02d}"
 
     def _distinct(self, record: Record, ids: "_Ids", account: Account) -> None:
-        """Drop documents that repeat earlier ones; refuse a record with an _id of another one."""
+        """Drop repeated documents; refuse a record whose _id an earlier, different one has."""
         kept = []
         for document in record.documents:
             earlier = ids.add(document, record.number)

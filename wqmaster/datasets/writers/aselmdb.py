@@ -41,7 +41,7 @@ class AseLmdbWriter:
             raise FileExistsError(17, "the file exists", str(path))
         self.labels = frozenset(LABELS if labels is None else labels) & frozenset(LABELS)
         self._level = level
-        # No other process can have the file open, and a lock would leave a second file.
+        # No other process has the file open, and a lock would leave a second file.
         self._environment: Any = lmdb.open(
             str(path), map_size=_MAP_BYTES, subdir=False, lock=False, sync=False
         )

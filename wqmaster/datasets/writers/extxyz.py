@@ -38,7 +38,7 @@ _BARE = re.compile(r"[\w.:/+#@()-]*", re.ASCII)
 
 @dataclass(frozen=True)
 class Dialect:
-    """The keys of one trainer; None if it has none for a label."""
+    """The keys of one trainer; None for a label that the trainer does not read."""
 
     energy: str
     forces: str

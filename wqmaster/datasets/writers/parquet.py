@@ -14,7 +14,7 @@ from wqmaster.datasets.frame import Frame
 from wqmaster.datasets.writers.by_size import attributes
 from wqmaster.datasets.writers.tables import TEXTS, UNITS, row_of
 
-# The rows of a group wait in memory until it is written.
+# The rows of a group wait in memory until the group is written, so their number is limited.
 _ROWS_PER_GROUP = 1000
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from wqmaster.offline.adopting.base import Taken
 
-# How many recipes a report lists: so many of adopted outputs, and so many of refused ones.
+# How many recipes of adopted outputs a report lists, and how many of refused ones.
 _MAX_RECIPES = 20
 
 

@@ -24,7 +24,7 @@ def kept(path: Path) -> Iterator[Path]:
 
 
 class Seen:
-    """The contents that were adopted, on disk so that memory does not grow with their number."""
+    """The contents of earlier outputs, kept on disk so that memory does not grow with them."""
 
     def __init__(self, scratch: Path | None) -> None:
         with tempfile.NamedTemporaryFile(dir=scratch, delete=False) as table:

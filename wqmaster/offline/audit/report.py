@@ -192,7 +192,7 @@ def reported(
     noise = Noise(
         structures=len(differences),
         tighter=how.options,
-        # The database stores times to the millisecond, and the report must equal the stored one.
+        # The database stores times only to the millisecond.
         finished=finished.replace(microsecond=finished.microsecond // 1000 * 1000),
         refused=dict(compared.refused),
         **vars(found),

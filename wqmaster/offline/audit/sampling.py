@@ -22,7 +22,7 @@ class Stratum:
 
     smallest: int  # number of atoms
     largest: int
-    documents: int  # how many there are
+    documents: int  # number of documents of these sizes
     drawn: tuple[tuple[Any, int], ...]  # (`_id`, number of atoms)
 
 

@@ -15,7 +15,7 @@ from wqmaster.datasets.units import EV_PER_ANGSTROM
 _MEV_PER_ANGSTROM = 1000 * EV_PER_ANGSTROM
 # A check should find the worst tenth of the structures.
 _WORST_SHARE = 0.1
-# A tenth of fewer structures is not even one.
+# Fewer structures have no whole tenth.
 _FEWEST_STRUCTURES = 10
 
 

@@ -18,7 +18,8 @@ import time
 
 from wqmaster_pyscf_setup import Refused, Setup
 
-# Ordinary cycles before the second-order method, and how often it leaves an unstable solution.
+# How many ordinary cycles precede the second-order method, and how often it may find an unstable
+# solution before it gives up.
 FIRST_CYCLES = 5
 MAX_INSTABILITIES = 10
 # The guesses from which the second-order method also starts if the method is unrestricted, and by
@@ -164,7 +165,7 @@ class Solver(Setup):
             if start != mf.init_guess:
                 try:
                     density = mf.get_init_guess(key=start)
-                except Exception as error:  # of many kinds, such as an element without data
+                except Exception as error:  # of many kinds, such as for an element without data
                     message = "no guess '%s' for this molecule: %s" % (start, error)
                     raise Refused("scf_not_converged", message) from error
         cycles, mf.max_cycle = mf.max_cycle, min(FIRST_CYCLES, mf.max_cycle)

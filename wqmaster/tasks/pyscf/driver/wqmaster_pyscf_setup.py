@@ -69,7 +69,7 @@ def has_core_potential(name, symbol):
     """Whether PySCF has an effective core potential with this name for an element."""
     from pyscf import gto
 
-    with contextlib.suppress(Exception):  # PySCF raises many kinds if there is none
+    with contextlib.suppress(Exception):  # PySCF raises various exceptions if there is none
         return bool(gto.basis.load_ecp(name, symbol))
     return False
 
