@@ -1,4 +1,4 @@
-"""`wqmaster export`: the files say what a direct run of the program says."""
+"""`wqmaster export`: the files have the values of a direct run of the program."""
 
 import json
 import math
@@ -387,7 +387,7 @@ def test_energies_of_reference_atoms_are_not_overwritten(
 def test_reference_atoms_are_not_counted_against_the_limit(
     campaigns: Campaigns, cli: Cli, tmp_path: Path
 ) -> None:
-    # Numbers come before the texts that are the ids of reference atoms.
+    # MongoDB sorts numbers before texts, and the ids of reference atoms are texts.
     campaigns.insert({**WATER, "_id": 1}, {**MOLECULES[1], "_id": 2})
     path = campaigns.write(campaign_config=config(), engine="local", reference_atoms=True)
     cli("run", path)

@@ -1,4 +1,4 @@
-"""wqmaster adopt: make documents with results of outputs that exist already."""
+"""wqmaster adopt: turn existing outputs into documents with results."""
 
 import os
 from collections.abc import Iterator
@@ -96,14 +96,14 @@ def command(
     dry_run: bool,
     output: Output,
 ) -> None:
-    """Make documents with results of the outputs below FOLDER.
+    """Turn the outputs below FOLDER into documents with results.
 
     Every output of the program is recognized by its content, diagnosed, and read with the parsers
-    of the campaign's step. What a run would refuse is refused here and listed by class, with all of
-    them in adopt-refused.jsonl in the campaign's folder.
+    of the campaign's step. What a run would refuse is refused here, too: examples are printed by
+    class, and adopt-refused.jsonl in the campaign's folder lists every refused output.
 
     Only outputs with the settings of the step are adopted; --dry-run with --mix-recipes lists all
-    recipes that there are. The command can be repeated: outputs that were adopted are skipped.
+    recipes in FOLDER. The command can be repeated: it skips outputs that were adopted before.
 
     Exit codes: 0 all outputs were adopted; 1 some were refused; 2 there are none.
     """

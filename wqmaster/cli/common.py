@@ -44,7 +44,7 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # not generic in cli
 
 
 class Whole(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.1
-    """A whole number on the command line, within limits that both belong to the range."""
+    """A whole number on the command line, in a range that includes its limits."""
 
     name = "integer"
 

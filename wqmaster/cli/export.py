@@ -202,7 +202,7 @@ def _check_names(sources: Sequence[Source]) -> None:
     """Check that the campaigns have different names, which distinguish the ids of their documents.
 
     Raises:
-        UsageError: two have the same.
+        UsageError: two have the same name.
     """
     names = [source.name for source in sources]
     for name in names:

@@ -19,7 +19,7 @@ from wqmaster.structures.formats import reader_of
 from wqmaster.system.this_command import this_command
 
 _OF_CAMPAIGNS = (".yaml", ".yml")
-# The options that make the same statement about every record, so that they can be what is wrong.
+# These options state the same for every record, so a refusal can be due to them.
 _OF_ALL_RECORDS = ("charge", "multiplicity")
 
 
@@ -81,7 +81,7 @@ def _refusal(
         if total == 1:
             why = f"{bad[0].file}: {where}: {printable(first.why)}"
         else:
-            # Their reasons are printed above or, with --json, are in the result.
+            # The reasons for the refusals are printed above or, with --json, are in the result.
             what = "the records"
             why = f"{total:,} records were refused, the first of them {where} of {bad[0].file}"
         others = any(account.refused < account.records for account in bad)

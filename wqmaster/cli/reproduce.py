@@ -94,8 +94,8 @@ def _told(one: ValueDifference) -> str:
 def command(campaign: Path, document: str, output: Output) -> None:
     """Compute a stored result of CAMPAIGN again, and compare.
 
-    The document with this ID is computed on this machine with the recipe, the molecule and the
-    remedies of its record. Each value is compared with the stored one. Nothing is stored.
+    The document with this ID is computed on this machine with the molecule, recipe and remedies
+    that its result states. Each value is compared with the stored one. Nothing is stored.
     """
     recipe = resolve(loaded(campaign))
     check_programs(recipe)

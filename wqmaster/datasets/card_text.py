@@ -12,12 +12,12 @@ _BAR_CHARACTERS = 30
 
 
 def text_of(card: Card) -> str:
-    """The card for people to read. Values of documents appear as they are, never as Markdown."""
+    """The card for people to read. Markdown in the values of documents is escaped."""
     return "\n".join(line for section in _SECTIONS for line in section(card)) + "\n"
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
-    """A table, and an empty line after it; nothing if there are no rows."""
+    """Yield a table and an empty line after it; nothing if there are no rows."""
     lines = ["| " + " | ".join(map(markdown, row)) + " |" for row in rows]
     if lines:
         yield "| " + " | ".join(heads) + " |"
@@ -52,7 +52,7 @@ def _head(card: Card) -> Iterator[str]:
 
 
 def _quoted(word: str) -> str:
-    """A word as a shell reads it; what cannot be printed as in JSON."""
+    """A word, quoted for a shell, or as JSON if it has characters that cannot be printed."""
     return shlex.quote(word) if word.isprintable() else json.dumps(word)
 
 
@@ -108,7 +108,7 @@ def _quantiles(found: Distribution) -> tuple[str, ...]:
 
 
 def _histogram(sizes: Mapping[int, int]) -> Iterator[tuple[str, str, str]]:
-    """Ranges of sizes, at most twelve, with a bar for each."""
+    """Yield at most 12 ranges of sizes, each with its number of frames and a bar."""
     if not sizes:
         return
     width = -(-(max(sizes) - min(sizes) + 1) // _MOST_ROWS)
@@ -123,7 +123,7 @@ def _histogram(sizes: Mapping[int, int]) -> Iterator[tuple[str, str, str]]:
 
 
 def _quantity(label: LabelPart) -> str:
-    """What the file holds: the gradient or its negative, which only the unit tells apart."""
+    """The name of what the file holds; only the unit shows that a gradient is stored as forces."""
     is_negative = label.name == "gradient" and "(forces)" in (label.unit or "")
     return "forces (the negative gradient)" if is_negative else label.name
 

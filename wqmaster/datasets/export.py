@@ -27,14 +27,14 @@ _DUPLICATE = "duplicate of an earlier frame"
 
 @dataclass(frozen=True)
 class Order:
-    """What to write."""
+    """What to write, and how."""
 
     target: Target
     path: Path
     command: Sequence[str] = ()  # the words of the command line, for the data card
     splits: Splits | None = None
     dedupe: bool = False
-    # The number of frames that the proof compares; None: all; 0: no proof.
+    # The number of frames that the proof compares. None: all; 0: no proof.
     verify: int | None = 1000
     limit: int | None = None  # the largest number of frames
     force: bool = False  # whether existing files are replaced
@@ -46,7 +46,7 @@ class Account:
 
     frames: int = 0
     documents: int = 0
-    files: dict[Path, int] = field(default_factory=dict)  # number of rows, with reference atoms
+    files: dict[Path, int] = field(default_factory=dict)  # rows, including reference atoms
     others: list[Path] = field(default_factory=list)  # reference atoms, data card
     left_out: dict[str, tuple[int, list[str]]] = field(default_factory=dict)
     warned: dict[str, int] = field(default_factory=dict)  # number of frames, by check
@@ -61,8 +61,8 @@ class Account:
 class _Part:
     """One file that is being written."""
 
-    path: Path  # where it will be
-    draft: Path  # where it is written
+    path: Path  # its final place
+    draft: Path  # where it is until the export is complete
     writer: Writer
     expected: Expected | None
     frames: int = 0
@@ -86,10 +86,11 @@ class Export:
         self._ungrouped = 0  # frames without the field that names groups
 
     def run(self) -> Account:
-        """Write everything; nothing is left at its place if this fails.
+        """Write all files, and move them to their places once all are complete and proved.
 
         Raises:
-            WqmasterError: the files cannot be written, exist already, or do not pass the proof.
+            WqmasterError: no frame can be exported, or the files cannot be written, exist already,
+                or do not pass the proof.
         """
         order = self._order
         names = [""] if order.splits is None else list(order.splits.fractions)
@@ -164,7 +165,7 @@ class Export:
         tally: Tally,
         duplicates: Duplicates,
     ) -> None:
-        """Write a frame, or count why not."""
+        """Write a frame, or count the reason why it is left out."""
         frame = self._named(frame)
         frame, why = outliers.judged(source, frame)
         if why is not None:
@@ -195,7 +196,7 @@ class Export:
         tally.add(frame)
 
     def _check_groups(self) -> None:
-        """Check that groups have decided on the parts, if the user has asked for that.
+        """Check that the documents have the field that names their groups, if the user gave one.
 
         Raises:
             NothingMatches: no document has the field.
@@ -218,7 +219,7 @@ class Export:
         return replace(frame, id=f"{frame.campaign}/{frame.id}")
 
     def _reference(self, source: Source, frame: Frame, tally: Tally) -> None:
-        """Keep a reference atom, if it has the recipe of those of the first campaign."""
+        """Keep a reference atom if its recipe is that of the first one that was kept."""
         first = next(iter(self._references.values()), frame)
         if frame.recipe != first.recipe:
             remark = (
@@ -233,7 +234,7 @@ class Export:
             tally.add(frame)
 
     def _references_as_frames(self) -> list[Frame]:
-        """Write the reference atoms to the first file, or return those for a file of their own."""
+        """Write the reference atoms to the first file; returns them if they may not be frames."""
         frames = list(self._references.values())
         self._account.references = [frame.symbols[0] for frame in frames]
         if self._order.target.atoms is not None:

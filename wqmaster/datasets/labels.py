@@ -9,14 +9,14 @@ from wqmaster.errors import CampaignError
 from wqmaster.recipe.recipe import Recipe, StepRecipe
 from wqmaster.system.this_command import this_command
 
-# For each label, the values that can provide it, the preferred one first. Other charges and spins
-# (Hirshfeld, CM5, ...) are chosen by name.
+# The values that can provide a label, the preferred one first. Any other energy or charges must be
+# named with --energy or --charges.
 ENERGIES = ("energy", "total_energy")
 CHARGES = ("charges", "hirshfeld_charges", "mulliken_charges", "loewdin_charges")
 SPINS = ("mulliken_spins", "hirshfeld_spins", "loewdin_spins")
 _GEOMETRIES = ("geometry", "optimized_geometry")
 DOCUMENT = "document"
-# Where `wqmaster adopt` stores the geometry of the values, if it differs from the document's.
+# Where `wqmaster adopt` stores the geometry that the values belong to, if it is not the document's.
 ADOPTED_GEOMETRY = "geometry"
 
 
@@ -41,10 +41,11 @@ class Labels:
     # The step whose value `geometry_value` is the geometry; None: the document's coordinates.
     geometry_step: str | None = None
     geometry_value: str | None = None
-    # Whether the step's values belong to the document's geometry, so that its coordinates, which
-    # have all digits, can stand for those of `geometry_value` if the two agree.
+    # Whether the values belong to the document's geometry, which no step has changed. If so, the
+    # document's coordinates, which have all digits, replace those of `geometry_value`, provided
+    # that the two agree.
     stays: bool = False
-    # Values of parsers whose unit wqmaster does not know.
+    # The names of the values that users' own parsers read, whose units wqmaster does not know.
     foreign: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 
@@ -55,7 +56,7 @@ class Labels:
 
     def fetched(self) -> dict[str, list[str]]:
         """The values to fetch, by step."""
-        # An adopted output can have moved the atoms although the campaign's step does not.
+        # An adopted run can have moved the atoms although the campaign's step does not.
         found = {self.name: [*self.values.values(), ADOPTED_GEOMETRY]}
         if self.geometry_step is not None and self.geometry_value is not None:
             found.setdefault(self.geometry_step, []).append(self.geometry_value)
@@ -126,7 +127,7 @@ def _step(recipe: Recipe, wishes: Wishes) -> StepRecipe:
 
 
 def _foreign(step: StepRecipe, values: dict[str, str]) -> tuple[str, ...]:
-    """The values that come from parsers whose unit wqmaster does not know."""
+    """The names of the values that users' own parsers read, whose units wqmaster does not know."""
     program = step.function.program
     calls = {call.name: call.function for call in step.parsers}
     found = (name for name in values.values() if program is None or not program.owns(calls[name]))
@@ -134,7 +135,7 @@ def _foreign(step: StepRecipe, values: dict[str, str]) -> tuple[str, ...]:
 
 
 def _doubts(step: StepRecipe, foreign: tuple[str, ...]) -> Iterator[str]:
-    """Remarks on labels that may be something else than they seem to be."""
+    """Yield remarks on labels that may not be what they seem to be."""
     if foreign:
         yield (
             f"parsers of your own: {', '.join(foreign)} of step '{step.request.name}'; their "
@@ -145,7 +146,7 @@ def _doubts(step: StepRecipe, foreign: tuple[str, ...]) -> Iterator[str]:
 def _geometry(
     recipe: Recipe, step: StepRecipe, wish: str | None
 ) -> tuple[str | None, str | None, bool]:
-    """The step and value with the geometry, and whether the document's geometry serves as well."""
+    """The step and value with the geometry, and whether it is the document's geometry."""
     steps = {one.request.name: one for one in recipe.steps}
     name = step.request.name
     if wish is not None and wish != DOCUMENT and wish not in steps:

@@ -9,10 +9,10 @@ from wqmaster.system.this_command import this_command
 
 
 def accept_recipes(sources: Sequence[Source], *, mixed: bool) -> None:
-    """Let each source read the results of its campaign's recipe, or of all if they may be `mixed`.
+    """Set the recipes whose results each source reads: its campaign's own, or all if `mixed`.
 
-    Adopted results state their own recipes. They are read if all of them have the same one and no
-    others are stored with them.
+    Adopted results state their own recipes. A source reads them if they all have the same recipe
+    and no other results are stored beside them.
 
     Raises:
         NothingMatches: there are no results.
@@ -38,7 +38,7 @@ def accept_recipes(sources: Sequence[Source], *, mixed: bool) -> None:
         others = sum(
             count
             for (recipe, _), count in recipes.items()
-            # Results that state no recipe are left out and counted one by one.
+            # The source leaves out results that state no recipe, and counts each.
             if source.accepted is not None and recipe not in {*source.accepted, None}
         )
         if others:

@@ -267,7 +267,7 @@ _ALL = (
     ),
 )
 TARGETS: Mapping[str, Target] = {target.name: target for target in _ALL}
-# Suffixes that say the same.
+# Suffixes that mean the same format.
 _SYNONYMS = ({".xyz", ".extxyz"}, {".h5", ".hdf5"})
 _COMPRESSED = {".gz", ".bz2", ".xz", ".zip", ".zst"}
 
@@ -275,10 +275,10 @@ _COMPRESSED = {".gz", ".bz2", ".xz", ".zip", ".zst"}
 def check_name(target: Target, path: Path) -> None:
     """Check that the file's name has the suffix of its format, by which readers recognize it.
 
-    The name of a folder is left to `Placing`, which refuses it.
+    A folder passes here, since `Placing` refuses it with a better message.
 
     Raises:
-        UsageError: it has another one.
+        UsageError: the name has another suffix, or none.
     """
     fitting: set[str] = next((one for one in _SYNONYMS if target.suffix in one), {target.suffix})
     if path.suffix in fitting or path.is_dir():
@@ -297,7 +297,7 @@ def check_name(target: Target, path: Path) -> None:
 
 
 def check_installed(target: Target) -> None:
-    """Check that the modules are installed that writing and reading such a file needs.
+    """Check that the Python modules that write and read such a file are installed.
 
     Raises:
         ServiceError: one is missing; the message names the command that installs it.

@@ -125,7 +125,7 @@ class Reparse:
         self._store = store
         self._spool = spool
         self._folder = folder
-        # The `key_of` of each document that an archive gives results that are not stored yet.
+        # The `key_of` of each document for which an archive has results that are not stored yet.
         self._taken: set[str] = set()
         self.counts: Counter[Kind] = Counter()
         # How many archived jobs each check warns about, and how many it refuses.
@@ -292,7 +292,7 @@ class Reparse:
         self.written += 1
 
     def _note(self, finding: Finding) -> None:
-        """Save the stored values that are about to be replaced to a file."""
+        """Save to a file the stored values that are about to be replaced."""
         if self.log is None:
             self.log = self._folder / f"reparse-{datetime.now(UTC):%Y%m%d-%H%M%S}.jsonl"
         key = key_of(finding.asked.document)
@@ -316,9 +316,10 @@ def _differences(stored: dict[str, Document], now: dict[str, Document]) -> Itera
 
 
 def _merged(earlier: Any, now: Any) -> Any:
-    """The checks of a step as they are now, with those that are not applied any more.
+    """The checks of a step as they are now, and stored ones that no longer apply.
 
-    The latter belong to values of parsers that the campaign no longer names, which stay as well.
+    The latter belong to the values of parsers that the campaign no longer names; these values also
+    stay in the database.
     """
     if not isinstance(earlier, Mapping) or not isinstance(now, Mapping):
         return earlier if now is None else now

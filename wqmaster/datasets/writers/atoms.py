@@ -1,12 +1,15 @@
-"""The energies of reference atoms, in a file of their own, as each trainer reads them.
+"""Write the energies of reference atoms to a separate file, in the form that each trainer reads.
+
+Each function writes a file beside the data set's file at `path`, with another suffix for its name
+NAME, and returns its path.
 
 - aimnet: `aimnet calc_sae` writes lines `NUMBER: ENERGY` in eV (`aimnet/train/calc_sae.py`), and
   `load_sae` reads them (`aimnet/train/export_model.py`).
 - torchani: the argument `self_energies` of `torchani.arch.simple_ani`, a dict of symbols and
   energies in Eh, as JSON.
-- fairchem: the list `elem_refs` in eV, by atomic number from 0, of a fine-tuning's data task
+- fairchem: the list `elem_refs` in eV, by atomic number from 0, in the data task of a fine-tuning
   (`configs/uma/finetune/data/uma_conserving_data_task_energy_force.yaml`), which
-  `ElementReferences` indexes by atomic number. Elements without a reference atom have 0.
+  `ElementReferences` indexes by atomic number. It has 0 for elements without a reference atom.
 - nequip: `per_type_energy_shifts` in eV by symbol (nequip's `docs/guide/configuration/model.md`).
 """
 
@@ -20,7 +23,7 @@ from wqmaster.jobs.molecule import SYMBOLS
 
 
 def _energies(atoms: Sequence[Frame]) -> dict[int, float]:
-    """The energy (Eh) of each element, by atomic number, in order."""
+    """The energy (Eh) of each element, by atomic number in ascending order."""
     return dict(sorted((int(frame.numbers[0]), frame.energy) for frame in atoms))
 
 

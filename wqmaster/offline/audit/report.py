@@ -153,7 +153,7 @@ def advice(report: Report) -> str:
 
 
 def change(report: Report) -> str:
-    """What to change in the campaign, as far as the single settings show it."""
+    """What to change in the campaign, as far as the effects of single settings show it."""
     useful = [one for one in report.settings if one["removes"] >= _WORTHWHILE_SHARE]
     differences = report.how.differences()
     if not useful and report.settings:
@@ -192,7 +192,7 @@ def reported(
     noise = Noise(
         structures=len(differences),
         tighter=how.options,
-        # The database stores milliseconds.
+        # The database stores times only to the millisecond.
         finished=finished.replace(microsecond=finished.microsecond // 1000 * 1000),
         refused=dict(compared.refused),
         **vars(found),
