@@ -14,6 +14,7 @@ import pytest
 import yaml
 from pymongo import MongoClient
 
+from tests.warm import WarmCommands
 from wqmaster.database.private_server import Mongod
 
 # No test contacts a public catalog.
@@ -179,11 +180,20 @@ def campaigns(tmp_path: Path, mongod: Mongod) -> Iterator[Campaigns]:
     found.close()
 
 
+@pytest.fixture(scope="session")
+def warm() -> Iterator[WarmCommands]:
+    """A process that has imported the command line."""
+    found = WarmCommands()
+    yield found
+    found.close()
+
+
 class Cli:
     """Runs the command line as a process; processes that outlive a test are killed."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, warm: WarmCommands) -> None:
         self.folder = folder
+        self._warm = warm
         self._processes: list[subprocess.Popen[str]] = []
 
     def start(
@@ -211,12 +221,19 @@ class Cli:
     ) -> str:
         """Run `wqmaster WORDS...`, which must exit with `code`; return its standard output.
 
-        Standard error is in `self.errors`; it must not contain a traceback.
+        Standard error is in `self.errors`; it must not contain a traceback. With `env`, Python
+        starts anew, since some modules and Python itself read variables when they start.
         """
-        process = self.start(*words, env=env)
-        output, self.errors = process.communicate(timeout=timeout)
+        if env is None:
+            found, output, self.errors = self._warm.run(
+                [str(word) for word in words], self.folder, os.environ, timeout
+            )
+        else:
+            process = self.start(*words, env=env)
+            output, self.errors = process.communicate(timeout=timeout)
+            found = process.returncode
         allowed = [code] if isinstance(code, int) else code
-        assert process.returncode in allowed, (process.returncode, output, self.errors)
+        assert found in allowed, (found, output, self.errors)
         assert "Traceback" not in self.errors
         return output
 
@@ -229,8 +246,8 @@ class Cli:
 
 
 @pytest.fixture
-def cli(tmp_path: Path) -> Iterator[Cli]:
+def cli(tmp_path: Path, warm: WarmCommands) -> Iterator[Cli]:
     """The command line, run in tmp_path."""
-    found = Cli(tmp_path)
+    found = Cli(tmp_path, warm)
     yield found
     found.close()

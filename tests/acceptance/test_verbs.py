@@ -13,6 +13,7 @@ from pymongo import MongoClient
 import wqmaster
 from tests.acceptance.conftest import HeldXtb, at_once, processes_of
 from tests.conftest import WATER, Campaigns, Cli, wait_until
+from wqmaster.cli.main import VERBS
 
 ENERGY = -5.070383095219  # Eh, for WATER with GFN2-xTB
 TOO_CLOSE = {"atomic_numbers": [1, 1], "coordinates": [[0.0, 0.0, 0.0], [0.0, 0.0, 0.11]]}
@@ -473,3 +474,10 @@ def test_help_lists_arguments_and_options(words: list[str], said: list[str], cli
 
 def test_the_version_is_printed(cli: Cli) -> None:
     assert cli("--version") == f"wqmaster, version {wqmaster.__version__}\n"
+
+
+def test_each_command_starts_in_a_new_process(cli: Cli) -> None:
+    # `Cli.__call__` forks a process that has imported all commands (tests/warm.py).
+    for code, output, errors in at_once(cli, *([verb, "-h"] for verb in VERBS)):
+        assert (code, errors) == (0, "")
+        assert output.startswith("Usage: ")
