@@ -191,7 +191,7 @@ def warm() -> Iterator[WarmCommands]:
 class Cli:
     """Runs the command line as a process; processes that outlive a test are killed."""
 
-    def __init__(self, folder: Path, warm: WarmCommands) -> None:
+    def __init__(self, folder: Path, warm: WarmCommands | None = None) -> None:
         self.folder = folder
         self._warm = warm
         self._processes: list[subprocess.Popen[str]] = []
@@ -212,6 +212,23 @@ class Cli:
         self._processes.append(process)
         return process
 
+    def run(
+        self,
+        *words: str | Path,
+        env: Mapping[str, str] | None = None,
+        timeout: float = 120.0,
+    ) -> tuple[int, str, str]:
+        """Run `wqmaster WORDS...`; return its exit code, standard output and standard error.
+
+        Without `env`, the warm process forks, if there is one. Some modules, and Python itself,
+        read variables when they start.
+        """
+        if self._warm is not None and env is None:
+            return self._warm.run(list(map(str, words)), self.folder, os.environ, timeout)
+        process = self.start(*words, env=env)
+        output, errors = process.communicate(timeout=timeout)
+        return process.returncode, output, errors
+
     def __call__(
         self,
         *words: str | Path,
@@ -221,17 +238,9 @@ class Cli:
     ) -> str:
         """Run `wqmaster WORDS...`, which must exit with `code`; return its standard output.
 
-        Standard error is in `self.errors`; it must not contain a traceback. With `env`, Python
-        starts anew, since some modules and Python itself read variables when they start.
+        Standard error is in `self.errors`; it must not contain a traceback.
         """
-        if env is None:
-            found, output, self.errors = self._warm.run(
-                [str(word) for word in words], self.folder, os.environ, timeout
-            )
-        else:
-            process = self.start(*words, env=env)
-            output, self.errors = process.communicate(timeout=timeout)
-            found = process.returncode
+        found, output, self.errors = self.run(*words, env=env, timeout=timeout)
         allowed = [code] if isinstance(code, int) else code
         assert found in allowed, (found, output, self.errors)
         assert "Traceback" not in self.errors
