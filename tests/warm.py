@@ -9,6 +9,7 @@ it needs; `test_verbs.py` starts each command as a process of its own for that.
 """
 
 import importlib
+import importlib.util
 import json
 import os
 import signal
@@ -41,6 +42,8 @@ def serve(connection: socket.socket) -> NoReturn:
 
     for module in VERBS.values():
         importlib.import_module(f"wqmaster.cli.{module}")
+    # Processes of multiprocessing import what __main__ was started from.
+    sys.modules["__main__"].__spec__ = importlib.util.find_spec("wqmaster.__main__")
     while True:
         head, descriptors, _, _ = socket.recv_fds(connection, _LENGTH.size, 2)
         if not head:
