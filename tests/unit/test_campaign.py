@@ -386,7 +386,7 @@ def test_a_wrong_value_is_shown_unless_it_may_be_secret(tmp_path: Path) -> None:
         assert message.endswith(shown)
 
 
-def test_all_errors_are_reported_at_once(tmp_path: Path) -> None:
+def test_all_errors_are_reported_each(tmp_path: Path) -> None:
     text = MINIMAL.replace("campaign: small", "campaign: a b") + "bundle: {size: 0}\n"
     lines = refused(tmp_path, text).splitlines()
     assert [line.split(" ")[0] for line in lines] == ["campaign.yaml:1:", "campaign.yaml:7:"]
