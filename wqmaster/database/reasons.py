@@ -14,6 +14,8 @@ _SURPLUS = re.compile(
     r"|\. If you have a field name .*|\.$",
     re.DOTALL,
 )
+# An update below a field that is not a mapping.
+_OBSTACLE = re.compile(r"Cannot create field '([^']*)' in element \{(.+?): (.*)\}$", re.DOTALL)
 # Parts of messages of the operating system and of OpenSSL, and what they mean.
 _CONNECTION = (
     ("Connection refused", "the connection was refused"),
@@ -48,4 +50,8 @@ def reason(error: Exception) -> str:
 
 
 def _plain(text: str) -> str:
+    obstacle = _OBSTACLE.match(text)
+    if obstacle is not None:
+        inner, outer, value = obstacle.groups()
+        text = f"'{inner}' cannot be stored in the field '{outer}', which holds {value}"
     return " ".join(_SURPLUS.sub("", text).split())[:_MAX_CHARACTERS]

@@ -92,6 +92,8 @@ class Target:
     # into it, if the trainer does not want them as frames; returns the path of what was written.
     # None: they are frames of the data set, and are added to the writer like others.
     atoms: Callable[[Path, Sequence[Frame]], Path] | None = None
+    # The suffix of the file that `atoms` writes beside the data; "": it writes none.
+    atoms_suffix: str = ""
     # The module of the trainer, and the script in `trainers/` that calls its reader; "": none.
     trainer: str = ""
     script: str = ""
