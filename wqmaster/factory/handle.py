@@ -153,11 +153,7 @@ class Handle(Protocol):
     """The interface through which the master uses a factory."""
 
     def check(self) -> None:
-        """Check that the factory still runs.
-
-        Raises:
-            EngineError: a factory that must run does not.
-        """
+        """Check that the factory still runs; start it again if that is the master's business."""
 
     def awaited(self) -> bool:
         """Whether the user still has to start the factory."""
@@ -253,6 +249,11 @@ class Factory(_Reporting):
     def awaited(self) -> bool:
         """False, since the master has started it."""
         return False
+
+    def abandon(self) -> None:
+        """Close the pipe to a supervisor that has ended; the next one removes what it left."""
+        if self._supervisor.stdin:
+            self._supervisor.stdin.close()
 
     def close(self) -> str | None:
         """End the factory and its workers, and wait; return a message if workers remain."""
