@@ -101,6 +101,14 @@ class Store:
         """Close the connections."""
         self._client.close()
 
+    def ping(self) -> None:
+        """Ask the server whether it answers.
+
+        Raises:
+            PyMongoError: it does not.
+        """
+        self._client.admin.command("ping")
+
     def prepare(self) -> None:
         """Create the indexes that are missing."""
         self.ledger.prepare()

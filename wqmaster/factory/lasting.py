@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Callable
 
-from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import EngineError
 from wqmaster.factory.demand import Demand
 from wqmaster.factory.handle import Factory
@@ -117,10 +116,3 @@ class LastingFactory:
             self._thread.join()
             self._receive(time.monotonic())
         return self._factory.close()
-
-
-def failing(trouble: Trouble | None) -> EngineError | None:
-    """The error that ends a run which does not wait for trouble to pass; None if it can pass."""
-    if trouble is None or trouble.kind is not TroubleKind.FACTORY_FAILING:
-        return None
-    return EngineError(str(trouble), code=ErrorCode.FACTORY_FAILED)

@@ -20,7 +20,7 @@ from wqmaster.campaign.workers import BatchWorkers, LocalWorkers, NoWorkers
 from wqmaster.database import recipe_guard
 from wqmaster.database.documents import Counts, Store
 from wqmaster.database.private_server import Mongod
-from wqmaster.database.reasons import reason
+from wqmaster.database.reasons import is_about_query, reason
 from wqmaster.engines import choosing
 from wqmaster.engines.base import Engine
 from wqmaster.error_codes import ErrorCode
@@ -29,13 +29,17 @@ from wqmaster.factory import Handle
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run.collector.pool import Collectors
 from wqmaster.run.collector.process import configuration
+from wqmaster.run.database_link import DatabaseLink
 from wqmaster.run.feed import Feed
 from wqmaster.run.guards import Guards, SpoolGuard
+from wqmaster.run.machine_guards import machine_guards, raise_descriptor_limit
 from wqmaster.run.master import Master
 from wqmaster.run.other_names import where_else
 from wqmaster.run.programs import asked_for_version, check_programs
 from wqmaster.run.progress import Progress, RunState
 from wqmaster.run.spool import Spool
+from wqmaster.run.storage import StorageGuard
+from wqmaster.run.upkeep import Part, Upkeep
 from wqmaster.system.files import check_writable
 from wqmaster.system.locks import FolderLock
 from wqmaster.system.this_command import this_command
@@ -44,8 +48,6 @@ log = logging.getLogger("wqmaster")
 
 # Time limit for counting the documents. If counting takes longer, the run begins without a total.
 _COUNT_TIMEOUT_SECONDS = 20.0
-# MongoDB's error codes for a bad query: BadValue, FailedToParse, TypeMismatch, an invalid regex.
-_BAD_QUERY_CODES = (2, 9, 14, 51091)
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class RunOptions:
     limit: int | None = None  # the largest number of documents that this run computes
     grace: float = 60.0  # seconds that running tasks may take to finish after a stop
     stage: str | None = None  # what this run is a part of, for its progress
+    exit_on_trouble: bool = False  # end, instead of waiting until trouble is mended
 
 
 def cores() -> int:
@@ -101,7 +104,7 @@ def opened(loaded: LoadedCampaign, *, existing: bool = False) -> Iterator[Store]
         try:
             yield store
         except OperationFailure as error:
-            if error.code not in _BAD_QUERY_CODES:
+            if not is_about_query(error):
                 raise DatabaseError(
                     f"the database refused an operation: {reason(error)}",
                     code=ErrorCode.DATABASE_REFUSES,
@@ -210,7 +213,11 @@ def _factory(
         environ = worker_environment(loaded)
         try:
             wanted = factory.Demand(progress.left, 0)
-            return factory.Factory(plan, folder, environ, bundle=size, slots=slots, wanted=wanted)
+            return factory.LastingFactory(
+                lambda: factory.Factory(
+                    plan, folder, environ, bundle=size, slots=slots, wanted=wanted
+                )
+            )
         except factory.Locked as error:
             log.warning("no factory was started: %s", error.message)
             progress.notes.append(f"the master started no factory: {error.message}")
@@ -281,6 +288,7 @@ def run(
         check_programs(recipe)
     folder = loaded.folder
     check_writable(folder)
+    raise_descriptor_limit()
     with contextlib.ExitStack() as stack:
         lock = FolderLock(folder)
         stack.callback(lock.close)
@@ -339,6 +347,7 @@ def run(
             keep_open=[lock.fileno()],
         )
         stack.callback(collectors.close)
+        parts: list[Part] = []
         master = Master(
             token=token,
             recipe=recipe,
@@ -348,7 +357,10 @@ def run(
             collectors=collectors,
             factory=workforce,
             progress=progress,
-            guards=Guards([SpoolGuard(progress)]),
+            guards=Guards([SpoolGuard(progress), *machine_guards(loaded)]),
+            storage=StorageGuard(folder, loaded.typed, lock.fileno()),
+            upkeep=Upkeep(parts, exits_on_trouble=options.exit_on_trouble),
+            link=DatabaseLink(store.ping),
             watch=options.watch,
             limit=options.limit,
             after=after,
