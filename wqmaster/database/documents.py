@@ -17,7 +17,7 @@ from wqmaster.database.attempts import Ledger, key_of
 from wqmaster.database.audits import Audits
 from wqmaster.database.campaign_lock import Presence
 from wqmaster.database.history import ResultHistory
-from wqmaster.database.reasons import AUTHENTICATION_FAILED_CODE, reason
+from wqmaster.database.reasons import AUTHENTICATION_FAILED_CODE, is_about_access, reason
 from wqmaster.database.reference_atoms import REFERENCE_ATOM
 from wqmaster.database.result_reader import ResultReader
 from wqmaster.database.results import Results
@@ -81,8 +81,10 @@ class Store:
                     "check user and password in 'database: uri:'; '%' and '+' in a password must "
                     f"be percent-encoded: {address.ENCODER}"
                 )
+            refused = is_about_access(error)
             raise DatabaseError(
-                f"the database {redacted(uri)} cannot be reached: {reason(error)}; {hint}"
+                f"the database {redacted(uri)} cannot be reached: {reason(error)}; {hint}",
+                code=ErrorCode.DATABASE_REFUSES if refused else ErrorCode.DATABASE_UNREACHABLE,
             ) from error
         database = self._client[campaign.database.name]
         self.documents = database[campaign.database.collection].with_options(

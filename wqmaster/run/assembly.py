@@ -29,17 +29,15 @@ from wqmaster.factory import Handle
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run.collector.pool import Collectors
 from wqmaster.run.collector.process import configuration
-from wqmaster.run.database_link import DatabaseLink
 from wqmaster.run.feed import Feed
-from wqmaster.run.guards import Guards, SpoolGuard
-from wqmaster.run.machine_guards import machine_guards, raise_descriptor_limit
+from wqmaster.run.guards import Guards
+from wqmaster.run.keeping import Keeping
+from wqmaster.run.machine_guards import raise_descriptor_limit
 from wqmaster.run.master import Master
 from wqmaster.run.other_names import where_else
 from wqmaster.run.programs import asked_for_version, check_programs
 from wqmaster.run.progress import Progress, RunState
 from wqmaster.run.spool import Spool
-from wqmaster.run.storage import StorageGuard
-from wqmaster.run.upkeep import Part, Upkeep
 from wqmaster.system.files import check_writable
 from wqmaster.system.locks import FolderLock
 from wqmaster.system.this_command import this_command
@@ -224,6 +222,14 @@ def _factory(
     return factory.Detached(plan, folder, bundle=size, slots=slots)
 
 
+def _unlock(store: Store, token: str) -> None:
+    try:
+        store.presence.unlock(token)
+    except PyMongoError as error:
+        # The lock of a process that has ended is free.
+        log.warning("the campaign's lock cannot be released: %s", reason(error))
+
+
 def _dismiss(workforce: Handle, progress: Progress) -> None:
     left = workforce.close()
     if left:
@@ -299,7 +305,7 @@ def run(
         token = secrets.token_hex(4)
         progress = Progress(campaign.campaign, name, stage=options.stage)
         store.presence.lock(token, progress.published())
-        stack.callback(store.presence.unlock, token)
+        stack.callback(_unlock, store, token)
         store.prepare()
         archived = spool.keeps_results
         noted = recipe_guard.check(store, recipe, archived=archived)
@@ -347,7 +353,16 @@ def run(
             keep_open=[lock.fileno()],
         )
         stack.callback(collectors.close)
-        parts: list[Part] = []
+        keeping = Keeping(
+            loaded,
+            store,
+            collectors,
+            progress,
+            lock,
+            mongod=mongod(loaded) if campaign.database.uri is None else None,
+            exits_on_trouble=options.exit_on_trouble,
+        )
+        stack.callback(keeping.close)
         master = Master(
             token=token,
             recipe=recipe,
@@ -357,10 +372,10 @@ def run(
             collectors=collectors,
             factory=workforce,
             progress=progress,
-            guards=Guards([SpoolGuard(progress), *machine_guards(loaded)]),
-            storage=StorageGuard(folder, loaded.typed, lock.fileno()),
-            upkeep=Upkeep(parts, exits_on_trouble=options.exit_on_trouble),
-            link=DatabaseLink(store.ping),
+            guards=Guards(keeping.guards),
+            storage=keeping.storage,
+            upkeep=keeping.upkeep,
+            link=keeping.link,
             watch=options.watch,
             limit=options.limit,
             after=after,

@@ -6,9 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.run.collector.messages import EndedJob
-from wqmaster.run.guards import Guard
 from wqmaster.run.holds import Hold, HoldKind
 from wqmaster.system.descriptors import open_descriptors
 
@@ -121,8 +119,3 @@ class DescriptorGuard:
             "limit with 'ulimit -n', or use fewer workers"
         )
         return Hold(HoldKind.DESCRIPTORS, reason)
-
-
-def machine_guards(loaded: LoadedCampaign) -> list[Guard]:
-    """The guards of this machine for a campaign."""
-    return [DiskGuard(loaded.folder, loaded.campaign.limits.disk), DescriptorGuard()]

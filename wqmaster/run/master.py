@@ -140,7 +140,7 @@ class Master:
             if self._at_once:
                 break
             self._record()
-            if not self._flights.any_sent and not self._collectors.busy and self._ended():
+            if not self._flights.any_sent and self._ended() and not self._awaits_collectors():
                 break
             self._wait()
             for message in self._collectors.listen(0.0 if self._flights.any_sent else 0.2):
@@ -153,6 +153,14 @@ class Master:
 
     def _ended(self) -> bool:
         return self.stopping or (self._feed.exhausted and not self._unrecorded)
+
+    def _awaits_collectors(self) -> bool:
+        """Whether to wait until what has returned is committed.
+
+        After a stop, this takes no longer than the grace period if collectors are in trouble.
+        """
+        given_up = self._overdue() and self._collectors.trouble is not None
+        return bool(self._collectors.busy) and not given_up
 
     # --- feeding -----------------------------------------------------------------------------
 
@@ -355,8 +363,8 @@ class Master:
         all_of_it = (
             self._link.trouble(),
             held,
-            *self._upkeep.troubles(),
             self._collectors.trouble,
+            *self._upkeep.troubles(),
             self._engine.trouble(),
             self._workers_trouble,
         )

@@ -26,7 +26,13 @@ from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError, DatabaseError
 from wqmaster.recipe.resolving import resolve
 from wqmaster.run.collector.collector import BATCH_TASKS, Collector
-from wqmaster.run.collector.messages import Begins, Collect, Commits, Configuration, Ended, Waits
+from wqmaster.run.collector.messages import (
+    Collect,
+    Configuration,
+    FromCollector,
+    Refuses,
+    Waits,
+)
 from wqmaster.run.spool import Spool
 from wqmaster.system.lines import LineBuffer
 
@@ -61,7 +67,7 @@ class _Channel:
         os.set_inheritable(self._descriptor, False)
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
-    def tell(self, message: Begins | Commits | Waits | Ended) -> None:
+    def tell(self, message: FromCollector) -> None:
         """Send a complete message."""
         rest = message.line()
         while rest:
@@ -108,17 +114,16 @@ def main() -> None:
     if recipe.hash != configured.recipe:
         # A collector that is started later reads the user's files again, and would store results
         # under a recipe that they were not computed with.
-        raise CampaignError(
-            "files of the campaign's recipe have changed since the run began; returned tasks are "
-            "kept; start the run again",
-            code=ErrorCode.FILE_CHANGED,
-        )
+        reason = "files of the campaign's recipe have changed since the run began"
+        channel.tell(Refuses(reason=reason))
+        raise CampaignError(reason, code=ErrorCode.FILE_CHANGED)
     store: Store | None = None
     while store is None:
         try:
             store = Store(configured.uri, campaign)
         except DatabaseError as error:
-            channel.tell(Waits(reason=error.message))
+            lasts = error.code is ErrorCode.DATABASE_REFUSES
+            channel.tell(Waits(reason=error.message, lasts=lasts))
             time.sleep(_RETRY_SECONDS)
     try:
         collector = Collector(recipe, store, spool, kept)
