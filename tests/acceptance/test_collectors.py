@@ -100,7 +100,7 @@ def test_a_failed_attempt_that_the_database_refuses_fails_alone(
     """A validator of the collection refuses one record, and MongoDB the batch as a whole."""
     campaigns.waters(6)
     campaigns.failures.database.create_collection(
-        "wqmaster.failures", validator={"message": {"$not": {"$regex": "bad$"}}}
+        "wqmaster.failures", validator={"message": {"$not": {"$regex": "RuntimeError: bad"}}}
     )
     path = parsed_by(
         campaigns,

@@ -1,5 +1,6 @@
 """Control a factory from the master or the command line."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -181,7 +182,9 @@ class _Reporting:
 
     def tell(self, wanted: Demand) -> None:
         """Report the campaign's current demand."""
-        demand.tell(self._place, wanted, wanted.workers(self._bundle, self._slots))
+        # The supervisor keeps to the last demand for a while, and a full disk can recover.
+        with contextlib.suppress(OSError):
+            demand.tell(self._place, wanted, wanted.workers(self._bundle, self._slots))
 
     def trouble(self) -> Trouble | None:
         """The problem that the supervisor reports; None if there is none."""

@@ -88,11 +88,7 @@ class LastingFactory:
 
     def tell(self, wanted: Demand) -> None:
         """Report the campaign's current demand."""
-        try:
-            self._factory.tell(wanted)
-        except OSError as error:
-            # The supervisor keeps the last demand for a while, and the disk can recover.
-            log.warning("the demand for workers cannot be written: %s", error)
+        self._factory.tell(wanted)
 
     def trouble(self) -> Trouble | None:
         """The problem that the supervisor reports, or why no factory runs; None if all is well."""

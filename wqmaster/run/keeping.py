@@ -10,6 +10,7 @@ from wqmaster.run.guards import Guard, SpoolGuard
 from wqmaster.run.machine_guards import DescriptorGuard, DiskGuard
 from wqmaster.run.progress import Progress
 from wqmaster.run.server_part import ServerPart
+from wqmaster.run.service_part import ServicePart
 from wqmaster.run.storage import StorageGuard
 from wqmaster.run.upkeep import Part, Upkeep
 from wqmaster.system.locks import FolderLock
@@ -31,7 +32,7 @@ class Keeping:
     ) -> None:
         folder, limits = loaded.folder, loaded.campaign.limits
         judging = CollectorPart(collectors, loaded.typed)
-        parts: list[Part] = [judging]
+        parts: list[Part] = [judging, ServicePart(progress)]
         self._server: ServerPart | None = None
         if mongod is not None:
             self._server = ServerPart(mongod)
