@@ -15,8 +15,10 @@ from wqmaster.database import address, reference_atoms
 from wqmaster.database.address import redacted
 from wqmaster.database.attempts import Ledger, key_of
 from wqmaster.database.audits import Audits
+from wqmaster.database.base import SearchGoesOn
 from wqmaster.database.campaign_lock import Presence
 from wqmaster.database.history import ResultHistory
+from wqmaster.database.paging import Pages
 from wqmaster.database.reasons import AUTHENTICATION_FAILED_CODE, is_about_access, reason
 from wqmaster.database.reference_atoms import REFERENCE_ATOM
 from wqmaster.database.result_reader import ResultReader
@@ -90,6 +92,7 @@ class Store:
         self.documents = database[campaign.database.collection].with_options(
             write_concern=WriteConcern(w=1, j=True)
         )
+        self._pages = Pages(self.documents)
         self.ledger = Ledger(database, campaign)
         self._recipes = database["wqmaster.recipes"]
         self.presence = Presence(database, campaign, self.documents.full_name)
@@ -149,21 +152,21 @@ class Store:
     def page(self, after: tuple[Any] | None, limit: int) -> list[Document]:
         """The next documents without a result, in the order of `_id`: at most `limit` of them.
 
-        They follow the id in `after`, or are the first ones if `after` is None. The query uses
-        `min` on the index of `_id`, because `{_id: {$gt: x}}` finds only ids of x's type.
+        They follow the id in `after`, or are the first ones if `after` is None.
+
+        Raises:
+            SearchGoesOn: none is found yet, since many documents have a result; see `paging.py`.
         """
-        cursor = (
-            self.documents.find(self._undone(), self._projection())
-            .sort("_id", ASCENDING)
-            .hint([("_id", ASCENDING)])
-            .limit(limit + 1)
-        )
-        if after is not None:
-            cursor = cursor.min([("_id", after[0])])
-        page = list(cursor)
-        if page and after is not None and page[0]["_id"] == after[0]:
-            del page[0]
-        return page[:limit]
+        return self._pages.next(self._undone(), self._projection(), after, limit)
+
+    def any_left(self) -> bool:
+        """Whether any document that the query selects has no result."""
+        after: tuple[Any] | None = None
+        while True:
+            try:
+                return bool(self.page(after, 1))
+            except SearchGoesOn as found:
+                after = found.after
 
     def stream(self) -> Iterator[Document]:
         """Yield all documents that the query selects, with or without a result."""

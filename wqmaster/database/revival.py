@@ -10,57 +10,49 @@ from wqmaster.system.restarts import Restarts
 
 log = logging.getLogger("wqmaster.mongod")
 
+# Seconds between two looks at the server.
+_LOOK_INTERVAL_SECONDS = 0.5
+
 
 class Revival:
-    """Watches the private server that `Mongod.used` started.
+    """Watches the private server that `Mongod.used` started, until `close`.
 
-    A thread starts the server, because a large database takes minutes to recover after a kill, and
-    the workers must not wait for the master meanwhile.
+    A thread does so, because the master waits for the database when it is away, and a large
+    database takes minutes to recover after a kill.
     """
 
     def __init__(self, mongod: Mongod, restarts: Restarts | None = None) -> None:
         self._mongod = mongod
         self._restarts = restarts or Restarts()
         self._since = time.monotonic()
-        self._thread: threading.Thread | None = None
-        self._error: str | None = None
+        self._closing = threading.Event()
         # Why the server does not run; None if it does.
         self.trouble: str | None = None
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
 
     @property
     def lasts(self) -> bool:
         """Whether the server cannot be kept running, so that somebody has to look at it."""
         return self.trouble is not None and self._restarts.exhausted
 
-    def tend(self) -> None:
-        """Start the server if it has died and its pause is over."""
-        now = time.monotonic()
-        if self._thread is not None:
-            if self._thread.is_alive():
-                return
-            self._thread.join()
-            self._thread = None
-            if self._error is not None:
-                self._died(now, self._error, 0.0)
-        if self._restarts.due is None:
-            if self._mongod.pid() is not None:
-                self.trouble = None
-                return
-            self._died(now, "the private MongoDB server has ended", now - self._since)
-        if self._restarts.may_start(now):
-            self._restarts.started(now)
-            self._since = now
-            self._error = None
-            self._thread = threading.Thread(target=self._start, daemon=True)
-            self._thread.start()
-
     def close(self) -> None:
-        """Wait until a server that is being started has started, so that it can be stopped."""
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+        """Stop watching; a server that is being started is up then, so that it can be stopped."""
+        self._closing.set()
+        self._thread.join()
 
-    def _died(self, now: float, why: str, lived: float) -> None:
+    def _watch(self) -> None:
+        while not self._closing.wait(_LOOK_INTERVAL_SECONDS):
+            now = time.monotonic()
+            if self._restarts.may_start(now):
+                self._restarts.started(now)
+                self._since = now
+                self._start()
+            elif self._restarts.due is None and self._mongod.pid() is None:
+                self._died("the private MongoDB server has ended", now - self._since)
+
+    def _died(self, why: str, lived: float) -> None:
+        now = time.monotonic()
         due = self._restarts.died(now, lived)
         self.trouble = f"{why}; the run starts it again (log: {self._mongod.log})"
         log.error("%s; the next start is due in %.0f s", why, due - now)
@@ -68,6 +60,8 @@ class Revival:
     def _start(self) -> None:
         try:
             self._mongod.revive()
-            log.warning("the private MongoDB server has been started again")
         except (WqmasterError, OSError) as error:
-            self._error = str(error)
+            self._died(str(error), 0.0)
+            return
+        self.trouble = None
+        log.warning("the private MongoDB server has been started again")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wqmaster.database.attempts import Fields, History, key_of
-from wqmaster.database.base import CampaignStore
+from wqmaster.database.base import CampaignStore, SearchGoesOn
 from wqmaster.errors import BadDocument
 from wqmaster.jobs.molecule import Document, Molecule, from_document, hash_of_fields
 
@@ -124,7 +124,11 @@ class Feed:
             if not self._watch or time.monotonic() < self._next_pass:
                 return False
             self._after, self._at_end = None, False
-        documents = self._store.page(self._after, PAGE_DOCUMENTS)
+        try:
+            documents = self._store.page(self._after, PAGE_DOCUMENTS)
+        except SearchGoesOn as found:
+            self.passed = self._after = found.after
+            return True
         if not documents:
             self._at_end = True
             self._next_pass = time.monotonic() + WATCH_INTERVAL_SECONDS

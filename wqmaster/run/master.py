@@ -27,7 +27,7 @@ from wqmaster.run.progress import Progress, RunState
 from wqmaster.run.sending import Sender
 from wqmaster.run.spool import Spool
 from wqmaster.run.storage import StorageGuard
-from wqmaster.run.upkeep import Upkeep
+from wqmaster.run.upkeep import TroubleLog, Upkeep
 
 log = logging.getLogger("wqmaster.master")
 
@@ -94,6 +94,7 @@ class Master:
             mended=progress.reopen,
         )
         self._sender = Sender(token, recipe, spool, engine, self._flights)
+        self._troubles = TroubleLog()
         self._stopping_since: float | None = None
         self._at_once = False
         self._beat = 0.0
@@ -316,6 +317,7 @@ class Master:
             self._shown = now
             self.progress.stats = self._engine.stats()
             self.progress.trouble = self._trouble()
+            self._troubles.note(self.progress.trouble, self.progress.hold)
             self._show(self.progress)
             self._look_for_trouble()
         if now < self._beat + HEARTBEAT_INTERVAL_SECONDS:

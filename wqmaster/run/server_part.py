@@ -13,8 +13,7 @@ class ServerPart:
         self._revival = Revival(mongod)
 
     def tend(self) -> None:
-        """Start the server again if it has died."""
-        self._revival.tend()
+        """Do nothing: a thread watches the server."""
 
     def trouble(self) -> RunTrouble | None:
         """Why the server does not run; None if it does."""
@@ -24,5 +23,5 @@ class ServerPart:
         return RunTrouble(text, ErrorCode.DATABASE_NOT_STARTED, lasts=self._revival.lasts)
 
     def close(self) -> None:
-        """Wait for a start that is under way."""
+        """Stop watching the server, which then can be stopped."""
         self._revival.close()

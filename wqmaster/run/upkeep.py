@@ -4,6 +4,7 @@ A run does not end because a part of it died or a service is away: it waits, lou
 `--exit-on-trouble`, for batch jobs, it ends instead once the trouble will not pass by itself.
 """
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from typing import Protocol
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import RunTroubled
 from wqmaster.run.holds import Hold
+
+log = logging.getLogger("wqmaster.master")
 
 # With `--exit-on-trouble`: how long a run waits for trouble that can pass by itself.
 PATIENCE_SECONDS = 300.0
@@ -38,6 +41,25 @@ class Part(Protocol):
 
     def trouble(self) -> RunTrouble | None:
         """What is wrong with this part now; None if nothing is."""
+
+
+class TroubleLog:
+    """Logs when something begins to be wrong with a run, and when all is well again."""
+
+    def __init__(self) -> None:
+        self._known: tuple[bool, str | None] = (False, None)
+
+    def note(self, text: str | None, hold: Hold | None) -> None:
+        """Take note of what is wrong now; only the kind of a hold counts, since texts change."""
+        held = None if hold is None or hold.is_routine else hold
+        now = (text is not None, held.kind if held else None)
+        if now == self._known:
+            return
+        if text is not None:
+            log.warning("trouble: %s", text)
+        else:
+            log.warning("all is well again")
+        self._known = now
 
 
 class Upkeep:
