@@ -227,14 +227,6 @@ def _factory(
     return factory.Detached(plan, folder, bundle=size, slots=slots)
 
 
-def _unlock(store: Store, token: str) -> None:
-    try:
-        store.presence.unlock(token)
-    except PyMongoError as error:
-        # The lock of a process that has ended is free.
-        log.warning("the campaign's lock cannot be released: %s", reason(error))
-
-
 def _dismiss(workforce: Handle, progress: Progress) -> None:
     left = workforce.close()
     if left:
@@ -310,7 +302,7 @@ def run(
         token = secrets.token_hex(4)
         progress = Progress(campaign.campaign, name, stage=options.stage)
         store.presence.lock(token, progress.published())
-        stack.callback(_unlock, store, token)
+        stack.callback(store.presence.unlock, token)
         store.prepare()
         archived = spool.keeps_results
         noted = recipe_guard.check(store, recipe, archived=archived)

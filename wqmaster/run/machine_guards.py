@@ -16,9 +16,9 @@ _LOOK_INTERVAL_SECONDS = 1.0
 _FREE_AGAIN_FACTOR = 1.1
 # Inodes that stay free: each task in flight needs about ten.
 MIN_FREE_INODES = 10_000
-# Descriptors that stay free, as a share of the limit and as a number.
+# Descriptors that stay free: 1/8 of the limit, within these bounds.
 _SPARE_DESCRIPTORS_SHARE = 8
-_MAX_SPARE_DESCRIPTORS = 64
+_MIN_SPARE_DESCRIPTORS, _MAX_SPARE_DESCRIPTORS = 4, 64
 # The soft limit is raised to the hard one, but no higher: some programs close every number.
 _ENOUGH_DESCRIPTORS = 65_536
 
@@ -110,8 +110,12 @@ class DescriptorGuard:
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         if soft == resource.RLIM_INFINITY:
             return None
-        spare = min(_MAX_SPARE_DESCRIPTORS, soft // _SPARE_DESCRIPTORS_SHARE)
-        used = len(open_descriptors())
+        spare = soft // _SPARE_DESCRIPTORS_SHARE
+        spare = max(_MIN_SPARE_DESCRIPTORS, min(_MAX_SPARE_DESCRIPTORS, spare))
+        try:
+            used = len(open_descriptors())
+        except OSError:
+            used = soft  # not even one is left to count them with
         if used + spare * factor <= soft:
             return None
         reason = (
