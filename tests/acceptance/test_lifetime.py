@@ -5,6 +5,7 @@ import os
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -256,3 +257,22 @@ def test_a_run_that_is_not_to_wait_ends_with_the_reason(
     assert "another folder has taken the place" in errors
     cli("run", path, code=(0, 1))
     assert campaigns.documents.count_documents(DONE) == 60
+
+
+def test_a_service_manager_hears_of_a_run(campaigns: Campaigns, cli: Cli, tmp_path: Path) -> None:
+    campaigns.waters(20)
+    path = campaigns.write(software={"xtb": slow_xtb(tmp_path, 0.5)})
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(60)
+        environ = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "2000000"}
+        process = cli.start("run", path, "--quiet", env=environ)
+        heard: list[str] = []
+        while heard.count("WATCHDOG=1") < 2:
+            heard.append(manager.recv(4096).decode())
+        assert heard[0] == "READY=1"
+        assert any(line.startswith("STATUS=") and "/20 done" in line for line in heard)
+        process.send_signal(signal.SIGTERM)
+        while "STOPPING=1" not in heard:
+            heard.append(manager.recv(4096).decode())
+        assert process.wait(timeout=60) == 128 + signal.SIGTERM

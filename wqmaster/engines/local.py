@@ -140,7 +140,9 @@ class LocalEngine:
 
     def _prepare(self, run: _Run) -> None:
         shutil.rmtree(run.sandbox, ignore_errors=True)
-        (run.sandbox / "shared").mkdir(parents=True)
+        # Parents are not created: a spool that is away must not be replaced by another one.
+        run.sandbox.mkdir()
+        (run.sandbox / "shared").mkdir()
         shutil.copyfile(RUNNER, run.sandbox / "runner.sh")
         inputs = run.folder / "inputs.tar"
         shutil.copyfile(inputs, run.sandbox / "inputs.tar")

@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import logging.handlers
 import os
 import secrets
 from collections.abc import Callable, Iterator
@@ -41,6 +40,7 @@ from wqmaster.run.progress import Progress, RunState
 from wqmaster.run.spool import Spool
 from wqmaster.system.files import check_writable
 from wqmaster.system.locks import FolderLock
+from wqmaster.system.log_files import LogFile
 from wqmaster.system.this_command import this_command
 
 log = logging.getLogger("wqmaster")
@@ -123,10 +123,8 @@ def opened(loaded: LoadedCampaign, *, existing: bool = False) -> Iterator[Store]
 def logged(folder: Path) -> Iterator[None]:
     """Log to logs/master.log below `folder`, with rotation, for the duration of a `with`."""
     check_writable(folder / "logs")
-    handler = logging.handlers.RotatingFileHandler(
-        folder / "logs" / "master.log", maxBytes=5_000_000, backupCount=3
-    )
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+    handler = LogFile(folder / "logs" / "master.log", form)
     log.addHandler(handler)
     log.setLevel(logging.DEBUG)
     log.propagate = False

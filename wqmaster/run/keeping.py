@@ -32,7 +32,8 @@ class Keeping:
     ) -> None:
         folder, limits = loaded.folder, loaded.campaign.limits
         judging = CollectorPart(collectors, loaded.typed)
-        parts: list[Part] = [judging, ServicePart(progress)]
+        self._service = ServicePart(progress)
+        parts: list[Part] = [judging, self._service]
         self._server: ServerPart | None = None
         if mongod is not None:
             self._server = ServerPart(mongod)
@@ -48,6 +49,7 @@ class Keeping:
         self.link = DatabaseLink(store.ping)
 
     def close(self) -> None:
-        """Wait for what is being started."""
+        """Report the end, and wait for what is being started."""
+        self._service.close()
         if self._server is not None:
             self._server.close()

@@ -18,13 +18,21 @@ class ServicePart:
         if not self._is_ready:
             self._is_ready = True
             self._notifier.ready()
-        if self._progress.stopped and not self._is_stopping:
-            self._is_stopping = True
-            self._notifier.stopping()
+        if self._progress.stopped:
+            self._stopping()
         text = counts(self._progress)
         trouble = self._progress.trouble
         self._notifier.status(f"{trouble}; {text}" if trouble else text)
         self._notifier.lives()
+
+    def close(self) -> None:
+        """Report that the run is ending."""
+        self._stopping()
+
+    def _stopping(self) -> None:
+        if not self._is_stopping:
+            self._is_stopping = True
+            self._notifier.stopping()
 
     def trouble(self) -> RunTrouble | None:
         """None, because a run needs no service manager."""

@@ -1,7 +1,6 @@
 """Judge returned jobs, and commit their results and failures to the database."""
 
 import logging
-import logging.handlers
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace

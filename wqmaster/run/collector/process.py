@@ -9,7 +9,6 @@ when standard input closes, so it outlives the master only until its current tas
 
 import itertools
 import logging
-import logging.handlers
 import os
 import select
 import sys
@@ -35,6 +34,7 @@ from wqmaster.run.collector.messages import (
 )
 from wqmaster.run.spool import Spool
 from wqmaster.system.lines import LineBuffer
+from wqmaster.system.log_files import LogFile
 
 log = logging.getLogger("wqmaster.collector")
 
@@ -96,13 +96,9 @@ def main() -> None:
         return
     configured = Configuration.model_validate_json(first)
     folder = Path(configured.folder)
-    handler = logging.handlers.RotatingFileHandler(
-        folder / "logs" / f"collector-{configured.number}.log",
-        maxBytes=5_000_000,
-        backupCount=3,
-        delay=True,
-    )
-    handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(message)s"))
+    form = "%(asctime)s %(process)d %(levelname)s %(message)s"
+    name = f"collector-{configured.number}.log"
+    handler = LogFile(folder / "logs" / name, form, delay=True)
     logging.getLogger("wqmaster").addHandler(handler)
 
     campaign = Campaign.model_validate({**json_util.loads(configured.campaign), "folder": folder})
