@@ -112,8 +112,12 @@ class Feed:
         until = time.monotonic() + _LOOKING_SECONDS
         while len(self._page) < wanted and self._turn_page() and time.monotonic() < until:
             pass
-        while self._page and len(taken) < wanted:
-            taken.append(self._page.popleft())
+        return self.fetched(wanted)
+
+    def fetched(self, count: int) -> list[Fed]:
+        """Return at most `count` of the documents that are here already, without the database."""
+        wanted = count if self._left is None else min(count, self._left)
+        taken = [self._page.popleft() for _ in range(min(wanted, len(self._page)))]
         if self._left is not None:
             self._left -= len(taken)
         return taken

@@ -187,17 +187,19 @@ class Master:
 
     def _fill(self) -> None:
         size = self._campaign.bundle.size
-        if not self._link.usable():
-            return
         self.progress.hold = self._storage.hold() or self._guards.hold()
         if self.progress.hold is not None:
             return
+        is_there = self._link.usable()
         hungry = self._engine.hungry()
         until = time.monotonic() + _FEEDING_SECONDS
         while hungry > 0 and time.monotonic() < until and not self.stopping:
             fed: list[Fed] = []
-            with self._link.bounded():
-                fed = self._feed.take(size)
+            if not is_there:
+                fed = self._feed.fetched(size)
+            else:
+                with self._link.bounded():
+                    fed = self._feed.take(size)
             if not fed:
                 break
             hungry -= self._send(fed)
