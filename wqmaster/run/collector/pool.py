@@ -38,6 +38,8 @@ log = logging.getLogger("wqmaster.collectors")
 MAX_TASKS_PER_COLLECTOR = 64
 # A collector that has tasks and is silent for this long counts as hung.
 HANG_TIMEOUT_SECONDS = float(os.environ.get("WQMASTER_HANG_TIME", "120"))
+# How long a new collector may take to import what it needs, on a busy machine.
+_START_TIMEOUT_SECONDS = 120.0
 # The number of crashes after which a job is left out.
 MAX_CRASHES_PER_JOB = 2
 # Time limit for all collectors to end when the run ends.
@@ -68,6 +70,7 @@ class _Process:
         self.tasks: dict[str, list[int]] = {}  # task -> jobs to skip
         self.at: tuple[str, int] | None = None  # the task and job being judged; None: no job
         self.since = self.heard = time.monotonic()
+        self.has_spoken = False
         self._lines = LineBuffer()
         self.tell(configuration)
 
@@ -82,6 +85,7 @@ class _Process:
         if chunk is None:
             return [], True
         self.heard = time.monotonic()
+        self.has_spoken = True
         messages = []
         for line in self._lines.add(chunk):
             try:
@@ -205,8 +209,11 @@ class Collectors:
             if not alive:
                 self._replace(process, f"ended with exit code {process.popen.wait()}")
         for process in list(self._processes):
-            if process.tasks and time.monotonic() > process.heard + self._hang_time:
-                self._replace(process, f"was silent for {self._hang_time:.0f} s")
+            limit = self._hang_time
+            if not process.has_spoken:
+                limit = max(limit, _START_TIMEOUT_SECONDS)
+            if process.tasks and time.monotonic() > process.heard + limit:
+                self._replace(process, f"was silent for {limit:.0f} s")
         self._start_again()
         self._hand_out()
 
