@@ -260,3 +260,19 @@ def cli(tmp_path: Path, warm: WarmCommands) -> Iterator[Cli]:
     found = Cli(tmp_path, warm)
     yield found
     found.close()
+
+
+@pytest.fixture
+def tmpfs(tmp_path: Path) -> Iterator[Path]:
+    """A mounted tmpfs of 64 MB that can be remounted; skips the test if the user may not mount."""
+    place = tmp_path / "tmpfs"
+    place.mkdir()
+    words = ["mount", "-t", "tmpfs", "-o", "size=64m", "wqmaster-test", str(place)]
+    try:
+        mounted = subprocess.run(words, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("mount(8) is not installed")
+    if mounted.returncode:
+        pytest.skip(f"this user may not mount: {mounted.stderr.strip()}")
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True, capture_output=True)

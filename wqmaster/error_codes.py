@@ -91,6 +91,7 @@ class ErrorCode(StrEnum):
     CLOCK_DIFFERS = "clock-differs"  # this machine's clock differs from the database's
     CAMPAIGN_RUNNING = "campaign-running"  # another master is running this campaign
     CAMPAIGN_TAKEN_OVER = "campaign-taken-over"  # another master took the campaign from this one
+    RUN_HELD = "run-held"  # a run sends no jobs, and `--exit-on-trouble` ended it
     COLLECTORS_FAILED = "collectors-failed"  # the collectors cannot be started, or cannot commit
     PYTHON_TOO_OLD = "python-too-old"  # this Python is not supported
     PACKAGE_MISSING = "package-missing"  # a Python package is missing or too old

@@ -114,6 +114,12 @@ class CampaignLocked(ServiceError):
     code = ErrorCode.CAMPAIGN_RUNNING
 
 
+class RunTroubled(ServiceError):
+    """A run ended because it was not to wait for trouble to pass."""
+
+    code = ErrorCode.RUN_HELD
+
+
 class Defect(StrEnum):
     """The kind of defect that makes a document's molecule unusable."""
 

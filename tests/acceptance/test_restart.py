@@ -214,7 +214,7 @@ def test_a_collector_that_starts_after_the_function_was_edited_stores_nothing(
     step = {"name": "gfn2", "function": "own.energy", "parsers": {"result.json": ["edits.value"]}}
     settings["campaign_config"]["args"] = [step]
     path = campaigns.write(**settings)
-    cli("run", path, code=3)
+    cli("run", path, "--exit-on-trouble", code=3)
     assert "files of the campaign's recipe have changed" in cli.errors
     assert not done(campaigns)
     # The next run does not attribute results of the old function to the new one, either.

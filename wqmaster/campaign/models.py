@@ -28,6 +28,7 @@ __all__ = [
     "Database",
     "Engine",
     "Kwargs",
+    "Limits",
     "Model",
     "MoleculeFields",
     "Program",
@@ -290,6 +291,15 @@ class Archive(Model):
     keep: Literal["failed", "all", "none"] = "failed"
 
 
+class Limits(Model):
+    """`limits`: how much of this machine a run may use before it waits."""
+
+    # How large the files of returned jobs may become that are not yet committed, in MB.
+    spool: Megabytes = 10_000
+    # How much of the disk with the campaign's folder stays free, in MB.
+    disk: Megabytes = 1000
+
+
 # The names of a program's own remedies, or new ones.
 Ladder = list[dict[str, Any] | str]
 
@@ -354,6 +364,7 @@ class Campaign(Model):
     workers: Workers = Field(default_factory=LocalWorkers)
     bundle: Bundle = Field(default_factory=Bundle)
     archive: Archive = Field(default_factory=Archive)
+    limits: Limits = Field(default_factory=Limits)
     # Failure class -> a ladder of remedies that replaces the program's: for all steps or, below
     # a step's name, for that step; false: no remedies.
     remedies: dict[str, Ladder | dict[str, Ladder]] | Literal[False] = Field(default_factory=dict)

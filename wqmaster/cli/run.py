@@ -1,5 +1,6 @@
 """wqmaster run: compute all documents of a campaign."""
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -35,6 +36,11 @@ from wqmaster.run.progress import Progress
     help="Time for running tasks to finish after Ctrl-C, in seconds or with a unit (5min).",
 )
 @click.option("--no-audit", is_flag=True, help="Run without the audit that CAMPAIGN asks for.")
+@click.option(
+    "--exit-on-trouble",
+    is_flag=True,
+    help="End with exit code 3 instead of waiting until trouble is mended.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Print only errors and the summary.")
 def command(
     campaign: Path,
@@ -44,6 +50,7 @@ def command(
     watch: bool,
     grace: float,
     no_audit: bool,
+    exit_on_trouble: bool,
     quiet: bool,
 ) -> None:
     """Run CAMPAIGN: compute all documents without a result.
@@ -54,11 +61,12 @@ def command(
     """
     recipe = resolve(loaded(campaign).replaced(engine=engine, port=port))
     audit = recipe.loaded.campaign.audit
+    settings = partial(assembly.RunOptions, grace=grace, exit_on_trouble=exit_on_trouble)
     with view(quiet=quiet) as shown:
         stages = Stages(shown, grace)
 
         def stage(part: Recipe, name: str) -> Progress:
-            return stages.run(part, assembly.RunOptions(grace=grace, stage=name))
+            return stages.run(part, settings(stage=name))
 
         if audit is not None and not no_audit:
             if limit is not None and limit < audit.sample:
@@ -69,8 +77,7 @@ def command(
                 passed = _audited(recipe, stages, stage, quiet=quiet)
                 if limit is not None:
                     limit = max(0, limit - passed)
-        options = assembly.RunOptions(watch=watch, limit=limit, grace=grace)
-        progress = stages.run(recipe, options)
+        progress = stages.run(recipe, settings(watch=watch, limit=limit))
     progress.notes = list(dict.fromkeys(stages.notes))
     summary(progress, recipe.loaded, campaign)
     stages.exit_if_stopped()

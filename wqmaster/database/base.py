@@ -12,6 +12,14 @@ from wqmaster.database.results import Result
 from wqmaster.jobs.molecule import Document
 
 
+class SearchGoesOn(Exception):
+    """A search has found nothing yet, and goes on after the id in `after`."""
+
+    def __init__(self, after: tuple[Any] | None) -> None:
+        super().__init__("the search goes on")
+        self.after = after
+
+
 class AttemptStore(Protocol):
     """The failed attempts of a campaign."""
 
@@ -75,6 +83,9 @@ class CampaignStore(Protocol):
         """The next documents without a result, in the order of `_id`: at most `limit` of them.
 
         They follow the id in `after`, or are the first ones if `after` is None.
+
+        Raises:
+            SearchGoesOn: none is found yet; the next call is to begin after the id in the error.
         """
 
     def get(self, document_ids: Sequence[Any]) -> list[Document]:

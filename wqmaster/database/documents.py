@@ -15,9 +15,11 @@ from wqmaster.database import address, reference_atoms
 from wqmaster.database.address import redacted
 from wqmaster.database.attempts import Ledger, key_of
 from wqmaster.database.audits import Audits
+from wqmaster.database.base import SearchGoesOn
 from wqmaster.database.campaign_lock import Presence
 from wqmaster.database.history import ResultHistory
-from wqmaster.database.reasons import AUTHENTICATION_FAILED_CODE, reason
+from wqmaster.database.paging import Pages
+from wqmaster.database.reasons import AUTHENTICATION_FAILED_CODE, is_about_access, reason
 from wqmaster.database.reference_atoms import REFERENCE_ATOM
 from wqmaster.database.result_reader import ResultReader
 from wqmaster.database.results import Results
@@ -81,13 +83,16 @@ class Store:
                     "check user and password in 'database: uri:'; '%' and '+' in a password must "
                     f"be percent-encoded: {address.ENCODER}"
                 )
+            refused = is_about_access(error)
             raise DatabaseError(
-                f"the database {redacted(uri)} cannot be reached: {reason(error)}; {hint}"
+                f"the database {redacted(uri)} cannot be reached: {reason(error)}; {hint}",
+                code=ErrorCode.DATABASE_REFUSES if refused else ErrorCode.DATABASE_UNREACHABLE,
             ) from error
         database = self._client[campaign.database.name]
         self.documents = database[campaign.database.collection].with_options(
             write_concern=WriteConcern(w=1, j=True)
         )
+        self._pages = Pages(self.documents)
         self.ledger = Ledger(database, campaign)
         self._recipes = database["wqmaster.recipes"]
         self.presence = Presence(database, campaign, self.documents.full_name)
@@ -100,6 +105,14 @@ class Store:
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+
+    def ping(self) -> None:
+        """Ask the server whether it answers.
+
+        Raises:
+            PyMongoError: it does not.
+        """
+        self._client.admin.command("ping")
 
     def prepare(self) -> None:
         """Create the indexes that are missing."""
@@ -139,21 +152,21 @@ class Store:
     def page(self, after: tuple[Any] | None, limit: int) -> list[Document]:
         """The next documents without a result, in the order of `_id`: at most `limit` of them.
 
-        They follow the id in `after`, or are the first ones if `after` is None. The query uses
-        `min` on the index of `_id`, because `{_id: {$gt: x}}` finds only ids of x's type.
+        They follow the id in `after`, or are the first ones if `after` is None.
+
+        Raises:
+            SearchGoesOn: none is found yet, since many documents have a result; see `paging.py`.
         """
-        cursor = (
-            self.documents.find(self._undone(), self._projection())
-            .sort("_id", ASCENDING)
-            .hint([("_id", ASCENDING)])
-            .limit(limit + 1)
-        )
-        if after is not None:
-            cursor = cursor.min([("_id", after[0])])
-        page = list(cursor)
-        if page and after is not None and page[0]["_id"] == after[0]:
-            del page[0]
-        return page[:limit]
+        return self._pages.next(self._undone(), self._projection(), after, limit)
+
+    def any_left(self) -> bool:
+        """Whether any document that the query selects has no result."""
+        after: tuple[Any] | None = None
+        while True:
+            try:
+                return bool(self.page(after, 1))
+            except SearchGoesOn as found:
+                after = found.after
 
     def stream(self) -> Iterator[Document]:
         """Yield all documents that the query selects, with or without a result."""

@@ -236,6 +236,19 @@ class Mongod:
             self._start()
             self._stays.touch()
 
+    def revive(self) -> None:
+        """Start the server again if it has died although it is in use (see `used`).
+
+        Raises:
+            DatabaseError: the server cannot be started.
+            OSError: its folder is gone, for example.
+        """
+        # The server was a child of this process, if this process started it.
+        with contextlib.suppress(OSError, ValueError):
+            os.waitpid(int((self.data / "mongod.lock").read_text()), os.WNOHANG)
+        with self._starting():
+            self._start()
+
     def stop(self) -> bool:
         """Stop the server; return whether it was running."""
         if not self.folder.exists():

@@ -23,6 +23,8 @@ from wqmaster.jobs.job import Input, Task
 _MAX_LOSSES_PER_TASK = 5
 # How many bytes at the end of a runner's output are kept.
 _MESSAGE_TAIL_BYTES = 2000
+# Seconds until a task is tried again that could not be started.
+_PAUSE_SECONDS = 1.0
 _CACHE_PREFIX = "wqmaster-cache-"
 
 
@@ -89,6 +91,8 @@ class LocalEngine:
         self._cached: dict[Input, Path] = {}
         self._bytes_sent = 0
         self._losses = 0
+        self._paused_until = 0.0
+        self._trouble: str | None = None
         setpriv = shutil.which("setpriv")
         self._prefix = [setpriv, "--pdeathsig", "TERM"] if setpriv else []
 
@@ -98,30 +102,47 @@ class LocalEngine:
         self._start()
 
     def _start(self) -> None:
+        if time.monotonic() < self._paused_until:
+            return
         while self._waiting and len(self._running) < self.slots:
             run = self._waiting.popleft()
-            self._prepare(run)
-            run.output.clear()
-            run.started = time.time()
-            run.overdue = False
-            limit = run.task.time_limit_per_job
-            run.process = subprocess.Popen(
-                [*self._prefix, "sh", "runner.sh", run.task.compression, str(limit)],
-                cwd=run.sandbox,
-                env={**self._environ, "WQMASTER_SOFTWARE": str(self._cache / "software")},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-            self._running[run.task.id] = run
-            pipe = cast("IO[bytes]", run.process.stdout)
-            os.set_blocking(pipe.fileno(), False)
-            self._selector.register(pipe, selectors.EVENT_READ, run)
+            try:
+                self._begin(run)
+            except OSError as error:
+                # The disk can be full, or the folder away: the task is tried again.
+                shutil.rmtree(run.sandbox, ignore_errors=True)
+                self._waiting.appendleft(run)
+                self._paused_until = time.monotonic() + _PAUSE_SECONDS
+                where = f"{error.filename}: " if error.filename else ""
+                self._trouble = f"a task cannot be started: {where}{error.strerror or error}"
+                return
+            self._trouble = None
+
+    def _begin(self, run: _Run) -> None:
+        self._prepare(run)
+        run.output.clear()
+        run.started = time.time()
+        run.overdue = False
+        limit = run.task.time_limit_per_job
+        run.process = subprocess.Popen(
+            [*self._prefix, "sh", "runner.sh", run.task.compression, str(limit)],
+            cwd=run.sandbox,
+            env={**self._environ, "WQMASTER_SOFTWARE": str(self._cache / "software")},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        self._running[run.task.id] = run
+        pipe = cast("IO[bytes]", run.process.stdout)
+        os.set_blocking(pipe.fileno(), False)
+        self._selector.register(pipe, selectors.EVENT_READ, run)
 
     def _prepare(self, run: _Run) -> None:
         shutil.rmtree(run.sandbox, ignore_errors=True)
-        (run.sandbox / "shared").mkdir(parents=True)
+        # Parents are not created: a spool that is away must not be replaced by another one.
+        run.sandbox.mkdir()
+        (run.sandbox / "shared").mkdir()
         shutil.copyfile(RUNNER, run.sandbox / "runner.sh")
         inputs = run.folder / "inputs.tar"
         shutil.copyfile(inputs, run.sandbox / "inputs.tar")
@@ -137,10 +158,12 @@ class LocalEngine:
     def wait(self, seconds: float) -> Returned | None:
         """The next task that ends; None if none ends within `seconds`."""
         deadline = time.monotonic() + seconds
-        while not self._ended:
+        self._start()
+        # Without the spool, the outputs would seem to be missing.
+        while not self._ended or not self._ended[0].folder.parent.is_dir():
             left = deadline - time.monotonic()
             self._listen(max(0.0, min(left, 1.0)))
-            if left <= 0 and not self._ended:
+            if left <= 0:
                 return None
         return self._result(self._ended.popleft())
 
@@ -249,8 +272,8 @@ class LocalEngine:
         )
 
     def trouble(self) -> str | None:
-        """None, since no worker has to connect."""
-        return None
+        """Why a task cannot be started now; None if all can."""
+        return self._trouble
 
     def how_to_connect(self) -> str | None:
         """None, since no workers connect."""

@@ -7,6 +7,7 @@ process runs and watches the factory. The master and the command line control it
 from wqmaster.factory.campaigns import identity, local_plan, manager_of, planned
 from wqmaster.factory.demand import Demand
 from wqmaster.factory.handle import Detached, Factory, Handle, start, status, stop
+from wqmaster.factory.lasting import LastingFactory
 from wqmaster.factory.leftovers import Locked
 from wqmaster.factory.plan import ENGINE_PROGRAMS, Plan
 from wqmaster.factory.shown import lines, printed
@@ -20,6 +21,7 @@ __all__ = [
     "Detached",
     "Factory",
     "Handle",
+    "LastingFactory",
     "Locked",
     "Plan",
     "Trouble",

@@ -1,5 +1,6 @@
 """Control a factory from the master or the command line."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -153,11 +154,7 @@ class Handle(Protocol):
     """The interface through which the master uses a factory."""
 
     def check(self) -> None:
-        """Check that the factory still runs.
-
-        Raises:
-            EngineError: a factory that must run does not.
-        """
+        """Check that the factory still runs; start it again if that is the master's business."""
 
     def awaited(self) -> bool:
         """Whether the user still has to start the factory."""
@@ -185,7 +182,9 @@ class _Reporting:
 
     def tell(self, wanted: Demand) -> None:
         """Report the campaign's current demand."""
-        demand.tell(self._place, wanted, wanted.workers(self._bundle, self._slots))
+        # The supervisor keeps to the last demand for a while, and a full disk can recover.
+        with contextlib.suppress(OSError):
+            demand.tell(self._place, wanted, wanted.workers(self._bundle, self._slots))
 
     def trouble(self) -> Trouble | None:
         """The problem that the supervisor reports; None if there is none."""
@@ -253,6 +252,11 @@ class Factory(_Reporting):
     def awaited(self) -> bool:
         """False, since the master has started it."""
         return False
+
+    def abandon(self) -> None:
+        """Close the pipe to a supervisor that has ended; the next one removes what it left."""
+        if self._supervisor.stdin:
+            self._supervisor.stdin.close()
 
     def close(self) -> str | None:
         """End the factory and its workers, and wait; return a message if workers remain."""

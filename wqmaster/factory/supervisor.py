@@ -31,6 +31,7 @@ from wqmaster.factory.workers import (
     trouble,
 )
 from wqmaster.system import supervise
+from wqmaster.system.passing import can_pass
 from wqmaster.system.processes import this_process
 
 CONFIGURATION_FILE = "factory.json"
@@ -172,6 +173,18 @@ class Supervisor:
         began = time.monotonic()
         if began < self._next_look:
             return False
+        try:
+            return self._look(began)
+        except OSError as error:
+            # On a full disk, the workers that run are worth more than a new configuration.
+            if not can_pass(error):
+                raise
+            self._log.info("trouble: %s", error)
+            self._next_look = began + _LOOK_INTERVAL_SECONDS
+            return False
+
+    def _look(self, began: float) -> bool:
+        """Take note of how the workers are, and report it; return whether they are hopeless."""
         self._census.see(self._events.news())
         self._census.settle(time.time())
         if not self._system.events_report_waiting_jobs:

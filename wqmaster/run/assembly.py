@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import logging.handlers
 import os
 import secrets
 from collections.abc import Callable, Iterator
@@ -18,9 +17,10 @@ from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.campaign.models import Campaign
 from wqmaster.campaign.workers import BatchWorkers, LocalWorkers, NoWorkers
 from wqmaster.database import recipe_guard
+from wqmaster.database.base import SearchGoesOn
 from wqmaster.database.documents import Counts, Store
 from wqmaster.database.private_server import Mongod
-from wqmaster.database.reasons import reason
+from wqmaster.database.reasons import is_about_query, reason
 from wqmaster.engines import choosing
 from wqmaster.engines.base import Engine
 from wqmaster.error_codes import ErrorCode
@@ -30,7 +30,9 @@ from wqmaster.recipe.recipe import Recipe
 from wqmaster.run.collector.pool import Collectors
 from wqmaster.run.collector.process import configuration
 from wqmaster.run.feed import Feed
-from wqmaster.run.guards import Guards, SpoolGuard
+from wqmaster.run.guards import Guards
+from wqmaster.run.keeping import Keeping
+from wqmaster.run.machine_guards import raise_descriptor_limit
 from wqmaster.run.master import Master
 from wqmaster.run.other_names import where_else
 from wqmaster.run.programs import asked_for_version, check_programs
@@ -38,14 +40,13 @@ from wqmaster.run.progress import Progress, RunState
 from wqmaster.run.spool import Spool
 from wqmaster.system.files import check_writable
 from wqmaster.system.locks import FolderLock
+from wqmaster.system.log_files import LogFile
 from wqmaster.system.this_command import this_command
 
 log = logging.getLogger("wqmaster")
 
 # Time limit for counting the documents. If counting takes longer, the run begins without a total.
 _COUNT_TIMEOUT_SECONDS = 20.0
-# MongoDB's error codes for a bad query: BadValue, FailedToParse, TypeMismatch, an invalid regex.
-_BAD_QUERY_CODES = (2, 9, 14, 51091)
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class RunOptions:
     limit: int | None = None  # the largest number of documents that this run computes
     grace: float = 60.0  # seconds that running tasks may take to finish after a stop
     stage: str | None = None  # what this run is a part of, for its progress
+    exit_on_trouble: bool = False  # end, instead of waiting until trouble is mended
 
 
 def cores() -> int:
@@ -101,7 +103,7 @@ def opened(loaded: LoadedCampaign, *, existing: bool = False) -> Iterator[Store]
         try:
             yield store
         except OperationFailure as error:
-            if error.code not in _BAD_QUERY_CODES:
+            if not is_about_query(error):
                 raise DatabaseError(
                     f"the database refused an operation: {reason(error)}",
                     code=ErrorCode.DATABASE_REFUSES,
@@ -121,10 +123,8 @@ def opened(loaded: LoadedCampaign, *, existing: bool = False) -> Iterator[Store]
 def logged(folder: Path) -> Iterator[None]:
     """Log to logs/master.log below `folder`, with rotation, for the duration of a `with`."""
     check_writable(folder / "logs")
-    handler = logging.handlers.RotatingFileHandler(
-        folder / "logs" / "master.log", maxBytes=5_000_000, backupCount=3
-    )
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+    handler = LogFile(folder / "logs" / "master.log", form)
     log.addHandler(handler)
     log.setLevel(logging.DEBUG)
     log.propagate = False
@@ -149,7 +149,11 @@ def check_matches(store: Store, counts: Counts | None, loaded: LoadedCampaign) -
     Raises:
         NothingMatches: the query selects no document, and none has a result.
     """
-    if store.page(None, 1) or (counts and counts.done and not store.selects_nothing()):
+    try:
+        any_left = bool(store.page(None, 1))
+    except SearchGoesOn:
+        return  # so many are done that the search takes a while
+    if any_left or (counts and counts.done and not store.selects_nothing()):
         return
     place = store.documents.full_name
     if store.size() == 0:
@@ -210,7 +214,11 @@ def _factory(
         environ = worker_environment(loaded)
         try:
             wanted = factory.Demand(progress.left, 0)
-            return factory.Factory(plan, folder, environ, bundle=size, slots=slots, wanted=wanted)
+            return factory.LastingFactory(
+                lambda: factory.Factory(
+                    plan, folder, environ, bundle=size, slots=slots, wanted=wanted
+                )
+            )
         except factory.Locked as error:
             log.warning("no factory was started: %s", error.message)
             progress.notes.append(f"the master started no factory: {error.message}")
@@ -281,6 +289,7 @@ def run(
         check_programs(recipe)
     folder = loaded.folder
     check_writable(folder)
+    raise_descriptor_limit()
     with contextlib.ExitStack() as stack:
         lock = FolderLock(folder)
         stack.callback(lock.close)
@@ -339,6 +348,16 @@ def run(
             keep_open=[lock.fileno()],
         )
         stack.callback(collectors.close)
+        keeping = Keeping(
+            loaded,
+            store,
+            collectors,
+            progress,
+            lock,
+            mongod=mongod(loaded) if campaign.database.uri is None else None,
+            exits_on_trouble=options.exit_on_trouble,
+        )
+        stack.callback(keeping.close)
         master = Master(
             token=token,
             recipe=recipe,
@@ -348,7 +367,10 @@ def run(
             collectors=collectors,
             factory=workforce,
             progress=progress,
-            guards=Guards([SpoolGuard(progress)]),
+            guards=Guards(keeping.guards),
+            storage=keeping.storage,
+            upkeep=keeping.upkeep,
+            link=keeping.link,
             watch=options.watch,
             limit=options.limit,
             after=after,

@@ -13,6 +13,7 @@ from wqmaster.recipe.recipe import JobUnfit, Recipe
 from wqmaster.recipe.retry import Remedies
 from wqmaster.run.feed import Fed
 from wqmaster.run.spool import Spool
+from wqmaster.system.passing import can_pass
 from wqmaster.system.tracebacks import told
 
 log = logging.getLogger("wqmaster.master")
@@ -57,6 +58,7 @@ class Builder:
         Raises:
             CampaignError: no worker could run the first job. The campaign is at fault, and every
                 document would fail.
+            OSError: the disk is full, for example; the document is not to blame.
         """
         kind, message = FailureClass.BAD_DOCUMENT, entry.problem
         recipe, molecule = self._recipe, entry.molecule
@@ -79,6 +81,8 @@ class Builder:
                     ) from error
                 kind, message = FailureClass.TASK_FUNCTION, f"{recipe.named}: {error}"
             except Exception as error:  # a user's task function can raise anything
+                if can_pass(error):
+                    raise
                 log.debug("the task function failed", exc_info=True)
                 kind, message = (
                     FailureClass.TASK_FUNCTION,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wqmaster.database.attempts import Fields, History, key_of
-from wqmaster.database.base import CampaignStore
+from wqmaster.database.base import CampaignStore, SearchGoesOn
 from wqmaster.errors import BadDocument
 from wqmaster.jobs.molecule import Document, Molecule, from_document, hash_of_fields
 
@@ -16,6 +16,8 @@ PAGE_DOCUMENTS = 200
 WATCH_INTERVAL_SECONDS = 5.0
 # Time limit for each search for documents, because the master must send its heartbeat in between.
 _LOOKING_SECONDS = 1.0
+# Seconds until a document is fed again of which no job could be made.
+_DELAY_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ class Feed:
         self._page: deque[Fed] = deque()
         self._again: deque[Any] = deque()
         self._retried: deque[Fed] = deque()
+        # Key -> when to feed the document again, and the document.
+        self._delayed: dict[str, tuple[float, Fed]] = {}
         self._fields = fields
         self._mended = mended
         self._after = after
@@ -68,7 +72,7 @@ class Feed:
     @property
     def exhausted(self) -> bool:
         """Whether no more documents will come."""
-        if self._again or self._retried:
+        if self._again or self._retried or self._delayed:
             return False
         if self._left == 0:
             return True
@@ -77,6 +81,11 @@ class Feed:
     def again(self, document: Any) -> None:
         """Feed the document again: its last attempt failed, and running it again may help."""
         self._again.append(document)
+
+    def put_back(self, fed: Sequence[Fed]) -> None:
+        """Feed these again after a while, because no job could be made of them now."""
+        until = time.monotonic() + _DELAY_SECONDS
+        self._delayed |= {key_of(entry.document): (until, entry) for entry in fed}
 
     def take(self, count: int) -> list[Fed]:
         """Return at most `count` documents; fewer if there are no more now, or time is up.
@@ -91,6 +100,9 @@ class Feed:
             ids = list(self._again)
             self._retried.extend(self._fed(self._store.get(ids), retried=True))
             self._again.clear()
+        now = time.monotonic()
+        for key in [key for key, (until, _) in self._delayed.items() if until <= now]:
+            self._retried.append(self._delayed.pop(key)[1])
         taken: list[Fed] = []
         while self._retried and len(taken) < count:
             taken.append(self._retried.popleft())
@@ -100,8 +112,12 @@ class Feed:
         until = time.monotonic() + _LOOKING_SECONDS
         while len(self._page) < wanted and self._turn_page() and time.monotonic() < until:
             pass
-        while self._page and len(taken) < wanted:
-            taken.append(self._page.popleft())
+        return self.fetched(wanted)
+
+    def fetched(self, count: int) -> list[Fed]:
+        """Return at most `count` of the documents that are here already, without the database."""
+        wanted = count if self._left is None else min(count, self._left)
+        taken = [self._page.popleft() for _ in range(min(wanted, len(self._page)))]
         if self._left is not None:
             self._left -= len(taken)
         return taken
@@ -112,7 +128,11 @@ class Feed:
             if not self._watch or time.monotonic() < self._next_pass:
                 return False
             self._after, self._at_end = None, False
-        documents = self._store.page(self._after, PAGE_DOCUMENTS)
+        try:
+            documents = self._store.page(self._after, PAGE_DOCUMENTS)
+        except SearchGoesOn as found:
+            self.passed = self._after = found.after
+            return True
         if not documents:
             self._at_end = True
             self._next_pass = time.monotonic() + WATCH_INTERVAL_SECONDS
@@ -127,7 +147,7 @@ class Feed:
         found, mended, classes = [], [], []
         for document in documents:
             key = key_of(document["_id"])
-            if not retried and self._busy(key):
+            if not retried and (self._busy(key) or key in self._delayed):
                 continue
             before = histories.get(key, History())
             fed = self._one(document, before)

@@ -13,12 +13,20 @@ class Flights:
     """Keeps track of documents and tasks, and counts them in `progress`.
 
     A key is the `key_of` of a document's `_id`. `again` is called with the `_id` of a document
-    that must be fed again.
+    that must be fed again. `size` returns the bytes of a returned task.
     """
 
-    def __init__(self, progress: Progress, again: Callable[[Any], None]) -> None:
+    def __init__(
+        self,
+        progress: Progress,
+        again: Callable[[Any], None],
+        size: Callable[[str], int] = lambda task: 0,
+    ) -> None:
         self._progress = progress
         self._again = again
+        self._size = size
+        # Task -> the bytes of a returned task.
+        self._bytes: dict[str, int] = {}
         # Key -> `_id`.
         self._documents: dict[str, Any] = {}
         # Task -> the keys of its documents, in the order of its jobs.
@@ -33,6 +41,10 @@ class Flights:
     def tasks(self) -> list[str]:
         """The tasks that the engine has."""
         return list(self._sent)
+
+    def has(self, task: str) -> bool:
+        """Whether the engine has `task`."""
+        return task in self._sent
 
     @property
     def any_sent(self) -> bool:
@@ -65,6 +77,8 @@ class Flights:
     def _spool(self, task: str, keys: list[str]) -> None:
         self._spooled[task] = keys
         self._progress.spooled += len(keys)
+        self._bytes[task] = self._size(task)
+        self._progress.spooled_bytes += self._bytes[task]
 
     def commit(self, task: str, known: Iterable[str]) -> None:
         """Note that `task` is committed; `known` are the keys of the jobs whose ends are known.
@@ -74,10 +88,18 @@ class Flights:
         """
         keys = self._spooled.pop(task, [])
         self._progress.spooled -= len(keys)
+        self._progress.spooled_bytes -= self._bytes.pop(task, 0)
         for key in set(keys) - set(known):
             document = self._documents.pop(key, _NOT_THERE)
             if document is not _NOT_THERE:
                 self._again(document)
+
+    def lose(self, task: str) -> None:
+        """Note that the files of `task` are gone, so that its documents must be fed again."""
+        keys = self._sent.pop(task, [])
+        self._progress.sent -= len(keys)
+        for key in keys:
+            self.land(key, again=True)
 
     def land(self, key: str, *, again: bool) -> None:
         """Note that a document has its verdict; with `again`, it is fed again."""

@@ -8,6 +8,10 @@ class HoldKind(StrEnum):
     """Why a run sends no jobs; the values are published for `wqmaster status`."""
 
     SPOOL = "spool"
+    FOLDER = "folder"
+    DISK = "disk"
+    DESCRIPTORS = "descriptors"
+    COLLECTORS = "collectors"
 
 
 @dataclass(frozen=True)

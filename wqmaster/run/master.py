@@ -4,13 +4,11 @@ The master never parses and never writes results. It is single-threaded, because
 Python's lock inside `wait`. A fatal error in the C library ends the process.
 """
 
-import json
 import logging
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
-
-from pymongo.errors import OperationFailure, PyMongoError
 
 from wqmaster.database.base import CampaignStore
 from wqmaster.engines.base import Engine, Returned
@@ -19,6 +17,8 @@ from wqmaster.jobs.molecule import Document
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run.collector.base import CollectorPool
 from wqmaster.run.collector.messages import Ended
+from wqmaster.run.database_link import DatabaseLink
+from wqmaster.run.factory_part import factory_trouble
 from wqmaster.run.feed import Fed, Feed
 from wqmaster.run.flights import Flights
 from wqmaster.run.guards import Guards
@@ -26,6 +26,8 @@ from wqmaster.run.host_blocklist import BLOCK_SECONDS, Hosts
 from wqmaster.run.progress import Progress, RunState
 from wqmaster.run.sending import Sender
 from wqmaster.run.spool import Spool
+from wqmaster.run.storage import StorageGuard
+from wqmaster.run.upkeep import TroubleLog, Upkeep
 
 log = logging.getLogger("wqmaster.master")
 
@@ -35,8 +37,6 @@ HEARTBEAT_INTERVAL_SECONDS = 3.0
 SHOW_INTERVAL_SECONDS = 0.25
 # Time limit for feeding, because the heartbeat, Ctrl-C and returned tasks wait meanwhile.
 _FEEDING_SECONDS = 1.0
-# Seconds between two attempts to reach a database that does not respond.
-_DATABASE_RETRY_SECONDS = 2.0
 # How many notes a run shows at its end; further problems with workers appear only in the log.
 _MAX_NOTES = 10
 
@@ -56,6 +56,9 @@ class Master:
         factory: Handle | None,
         progress: Progress,
         guards: Guards | None = None,
+        storage: StorageGuard | None = None,
+        upkeep: Upkeep | None = None,
+        link: DatabaseLink | None = None,
         watch: bool = False,
         limit: int | None = None,
         after: tuple[Any] | None = None,
@@ -76,8 +79,11 @@ class Master:
         self._grace = grace
         self._show = show
         self._guards = guards or Guards()
+        self._storage = storage or StorageGuard(spool.root)
+        self._upkeep = upkeep or Upkeep()
+        self._link = link or DatabaseLink()
         self._hosts = Hosts()
-        self._flights = Flights(progress, lambda document: self._feed.again(document))
+        self._flights = Flights(progress, lambda document: self._feed.again(document), spool.size)
         self._feed = Feed(
             store,
             self._flights.__contains__,
@@ -88,12 +94,16 @@ class Master:
             mended=progress.reopen,
         )
         self._sender = Sender(token, recipe, spool, engine, self._flights)
+        self._troubles = TroubleLog()
         self._stopping_since: float | None = None
         self._at_once = False
         self._beat = 0.0
         self._shown = 0.0
-        self._no_database_until = 0.0
         self._workers_trouble: Trouble | None = None
+        # Tasks that the engine has returned and that are not yet in the spool.
+        self._returning: deque[Returned] = deque()
+        # Failed attempts of documents from which no job can be built.
+        self._unrecorded: list[Document] = []
 
     # --- called from outside -----------------------------------------------------------------
 
@@ -118,7 +128,7 @@ class Master:
 
         Raises:
             CampaignLocked: another master took over.
-            EngineError: the factory ended.
+            RunTroubled: something is wrong, and the run is not to wait.
         """
         self._replay()
         while True:
@@ -130,7 +140,8 @@ class Master:
                     self._cancel_all()
             if self._at_once:
                 break
-            if not self._flights.any_sent and not self._collectors.busy and self._ended():
+            self._record()
+            if not self._flights.any_sent and self._ended() and not self._awaits_collectors():
                 break
             self._wait()
             for message in self._collectors.listen(0.0 if self._flights.any_sent else 0.2):
@@ -138,10 +149,19 @@ class Master:
             self._beat_if_due()
         self._show(self.progress)
         self.progress.state = RunState.STOPPED if self.stopping else RunState.FINISHED
-        self._store.presence.heartbeat(self.token, self.progress.published())
+        with self._link.bounded():
+            self._store.presence.heartbeat(self.token, self.progress.published())
 
     def _ended(self) -> bool:
-        return self.stopping or self._feed.exhausted
+        return self.stopping or (self._feed.exhausted and not self._unrecorded)
+
+    def _awaits_collectors(self) -> bool:
+        """Whether to wait until what has returned is committed.
+
+        After a stop, this takes no longer than the grace period if collectors are in trouble.
+        """
+        given_up = self._overdue() and self._collectors.trouble is not None
+        return bool(self._collectors.busy) and not given_up
 
     # --- feeding -----------------------------------------------------------------------------
 
@@ -167,45 +187,54 @@ class Master:
 
     def _fill(self) -> None:
         size = self._campaign.bundle.size
-        if time.monotonic() < self._no_database_until:
-            return
-        self.progress.hold = self._guards.hold()
+        self.progress.hold = self._storage.hold() or self._guards.hold()
         if self.progress.hold is not None:
             return
+        is_there = self._link.usable()
         hungry = self._engine.hungry()
         until = time.monotonic() + _FEEDING_SECONDS
-        try:
-            while hungry > 0 and time.monotonic() < until and not self.stopping:
-                fed = self._feed.take(size)
-                if not fed:
-                    break
-                hungry -= self._send(fed)
-            self._recovered()
-        except OperationFailure:
-            raise  # the server did answer, and would give the same answer again
-        except PyMongoError as error:
-            self._lost_database(error)
+        while hungry > 0 and time.monotonic() < until and not self.stopping:
+            fed: list[Fed] = []
+            if not is_there:
+                fed = self._feed.fetched(size)
+            else:
+                with self._link.bounded():
+                    fed = self._feed.take(size)
+            if not fed:
+                break
+            hungry -= self._send(fed)
+            if self._storage.hold() is not None:
+                break
 
     def _send(self, fed: list[Fed]) -> int:
         """Send tasks for `fed`; return how many."""
-        sent, bad = self._sender.send(fed)
-        self._give_up(bad)
-        return sent
+        sent = self._sender.send(fed)
+        if sent.tasks:
+            self._storage.wrote()
+        if sent.error is not None:
+            if not self._storage.struck(sent.error):
+                raise sent.error
+            log.warning("a job cannot be written; trying again later: %s", sent.error)
+            self._feed.put_back(sent.postponed)
+        self._give_up(sent.bad)
+        return sent.tasks
 
     def _give_up(self, bad: list[Document]) -> None:
-        while bad:
-            try:
-                self._store.ledger.record(bad)
-                break
-            except PyMongoError as error:
-                self._lost_database(error)
-                time.sleep(_DATABASE_RETRY_SECONDS)
         for record in bad:
             log.warning(
                 "document %s: %s: %s", record["document"], record["class"], record["message"]
             )
             self.progress.failures[record["class"]] += 1
         self.progress.rate.add(len(bad))
+        self._unrecorded += bad
+        self._record()
+
+    def _record(self) -> None:
+        """Record the documents from which no job can be built, if the database answers."""
+        if self._unrecorded and self._link.usable():
+            with self._link.bounded():
+                self._store.ledger.record(self._unrecorded)
+                self._unrecorded.clear()
 
     # --- returned tasks ----------------------------------------------------------------------
 
@@ -217,13 +246,30 @@ class Master:
             return
         returned = self._engine.wait(1)
         while returned is not None:
-            self._take_back(returned)
+            self._returning.append(returned)
             returned = self._engine.wait(0)
+        while self._returning and self._take_back(self._returning[0]):
+            self._returning.popleft()
 
-    def _take_back(self, returned: Returned) -> None:
-        if self._flights.take_back(returned.task_id):
+    def _take_back(self, returned: Returned) -> bool:
+        """Move a task to the spool; return False if that has to be tried again later."""
+        task = returned.task_id
+        if not self._flights.has(task):
+            return True
+        try:
             self._spool.give_back(returned)
-            self._collectors.collect(returned.task_id)
+        except OSError as error:
+            if self._storage.struck(error):
+                log.warning("task %s cannot be spooled; trying again later: %s", task, error)
+                return False
+            if not isinstance(error, FileNotFoundError):
+                raise
+            log.error("the files of task %s are gone; its jobs will run again", task)
+            self._flights.lose(task)
+            return True
+        self._flights.take_back(task)
+        self._collectors.collect(task)
+        return True
 
     def _hear(self, ended: Ended) -> None:
         self._flights.commit(ended.task, (job.key for job in ended.jobs))
@@ -273,22 +319,24 @@ class Master:
             self._shown = now
             self.progress.stats = self._engine.stats()
             self.progress.trouble = self._trouble()
+            self._troubles.note(self.progress.trouble, self.progress.hold)
             self._show(self.progress)
+            self._look_for_trouble()
         if now < self._beat + HEARTBEAT_INTERVAL_SECONDS:
             return
         self._beat = now
         self._look_at_factory()
-        try:
-            self._store.presence.heartbeat(self.token, self.progress.published())
-            self._recovered()
-        except PyMongoError as error:
-            self._lost_database(error)
+        self._upkeep.tend()
+        if self._link.usable():
+            with self._link.bounded():
+                self._store.presence.heartbeat(self.token, self.progress.published())
 
     def _look_at_factory(self) -> None:
         factory = self._factory
         if factory is None:
             return
-        # This comes before `check`, which raises if the factory has ended, so the cause is logged.
+        if not self.stopping:
+            factory.check()
         trouble = factory.trouble()
         if trouble and trouble.is_new(self._workers_trouble):
             log.warning("workers: %s", trouble)
@@ -297,8 +345,6 @@ class Master:
             if len(self.progress.notes) < _MAX_NOTES:
                 self.progress.notes.append(f"workers: {trouble}")
         self._workers_trouble = trouble
-        if not self.stopping:
-            factory.check()
         self.progress.waits_for_workers = factory.awaited()
         factory.tell(Demand(self._wanted(), self.progress.stats.workers))
 
@@ -316,19 +362,24 @@ class Master:
         return max(self.progress.sent, left - self.progress.spooled)
 
     def _trouble(self) -> str | None:
-        if self._no_database_until:
-            return "the database cannot be reached"
         hold = self.progress.hold
         held = None if hold is None or hold.is_routine else hold
-        all_of_it = (held, self._collectors.trouble, self._engine.trouble(), self._workers_trouble)
-        return "; ".join(str(one) for one in all_of_it if one) or None
+        all_of_it = (
+            self._link.trouble(),
+            held,
+            self._collectors.trouble,
+            *self._upkeep.troubles(),
+            self._engine.trouble(),
+            self._workers_trouble,
+        )
+        return "; ".join(dict.fromkeys(str(one) for one in all_of_it if one)) or None
 
-    def _lost_database(self, error: Exception) -> None:
-        if not self._no_database_until:
-            log.error("the database cannot be reached: %s", json.dumps(str(error)[:500]))
-        self._no_database_until = time.monotonic() + _DATABASE_RETRY_SECONDS
+    def _look_for_trouble(self) -> None:
+        """End the run if something is wrong, and the run is not to wait.
 
-    def _recovered(self) -> None:
-        if self._no_database_until:
-            log.warning("the database can be reached again")
-        self._no_database_until = 0.0
+        Raises:
+            RunTroubled: see `Upkeep.look`.
+        """
+        mine = (self._link.trouble(), factory_trouble(self._factory))
+        known = [trouble for trouble in mine if trouble is not None]
+        self._upkeep.look([*known, *self._upkeep.troubles()], self.progress.hold)

@@ -80,6 +80,7 @@ class Progress:
     warned: int = 0  # those of them about which a check warns
     sent: int = 0  # jobs that the engine has, running or waiting for a worker
     spooled: int = 0  # jobs that have returned and are not yet committed
+    spooled_bytes: int = 0  # the files of these jobs
     failures: Counter[str] = field(default_factory=Counter)  # failed in this run, by class
     attempts_failed: int = 0  # failed attempts that are followed by another
     mended: int = 0  # documents that had failed, were changed, and are computed again
@@ -174,6 +175,7 @@ class Progress:
             "running": self.running,
             "sent": self.sent,
             "spooled": self.spooled,
+            "spooled_bytes": self.spooled_bytes,
             "jobs_per_second": round(self.rate.per_second(), 3),
             "seconds_left": self.seconds_left,
             "workers": self.stats.workers,

@@ -52,12 +52,20 @@ class Spool:
             shutil.rmtree(left, ignore_errors=True)
 
     def submit(self, task_id: str, jobs: Sequence[Asked], inputs: bytes) -> Path:
-        """Create and fill the folder of a task that is about to run; return its path."""
+        """Create and fill the folder of a task that is about to run; return its path.
+
+        Raises:
+            OSError: the disk is full, for example; nothing of the task is left.
+        """
         folder = self.running / task_id
-        folder.mkdir()
-        (folder / INPUTS).write_bytes(inputs)
         record = json_util.dumps([asdict(job) for job in jobs])
-        (folder / JOBS).write_text(record)
+        try:
+            folder.mkdir()
+            (folder / INPUTS).write_bytes(inputs)
+            (folder / JOBS).write_text(record)
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         return folder
 
     def give_back(self, result: Returned) -> None:
@@ -65,6 +73,14 @@ class Spool:
         folder = self.running / result.task_id
         (folder / RESULT).write_text(json.dumps(asdict(result)))
         folder.rename(self.returned / result.task_id)
+
+    def size(self, task_id: str) -> int:
+        """How many bytes the files of a returned task have; 0 if it is gone."""
+        try:
+            with os.scandir(self.returned / task_id) as entries:
+                return sum(entry.stat().st_size for entry in entries)
+        except OSError:
+            return 0
 
     def waiting(self) -> Iterator[str]:
         """The tasks in `returned`, sorted by name."""

@@ -151,7 +151,7 @@ def _compute(recipe: Recipe, record: Document, run: auditing.Run) -> int:
     few = campaign.model_copy(update={"submit": submit, "reference_atoms": None})
     narrowed = replace(recipe, loaded=LoadedCampaign(few, loaded.source, loaded.variables))
     with assembly.opened(narrowed.loaded) as store:
-        if not store.page(None, 1):
+        if not store.any_left():
             return 0
     progress = run(narrowed, _STAGE)
     if progress.stopped:

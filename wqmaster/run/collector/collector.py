@@ -1,19 +1,15 @@
 """Judge returned jobs, and commit their results and failures to the database."""
 
-import errno
 import logging
-import logging.handlers
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pymongo.errors import PyMongoError
-
 from wqmaster.database import records
 from wqmaster.database.attempts import History, key_of
 from wqmaster.database.base import CampaignStore
-from wqmaster.database.reasons import reason
+from wqmaster.database.reasons import is_about_access, reason
 from wqmaster.engines.base import Returned, TaskResult
 from wqmaster.errors import ArchiveError
 from wqmaster.jobs.failures import NO_SPACE_MESSAGE, Failure, FailureClass
@@ -34,10 +30,16 @@ from wqmaster.run.collector.messages import (
     JobFailure,
     Waits,
 )
+from wqmaster.run.collector.refusals import (
+    STORING_ERRORS,
+    can_be_about_data,
+    is_about_data,
+)
 from wqmaster.run.kept_files import safe_name
 from wqmaster.run.spool import Spool
 from wqmaster.system.files import replacing
 from wqmaster.system.lines import last_line
+from wqmaster.system.passing import can_pass
 
 log = logging.getLogger("wqmaster.collector")
 
@@ -46,8 +48,6 @@ BATCH_TASKS = 50
 BATCH_BYTES = 32 << 20
 # Seconds between two attempts to store results if the database does not respond.
 _RETRY_SECONDS = 2.0
-# Disk errors that can be temporary.
-_PASSING_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE)
 
 _CRASHED = Failure(FailureClass.COLLECTOR_CRASH, "a collector crashed or hung twice on this output")
 
@@ -74,6 +74,7 @@ class _Judged:
     outcome: Outcome | None
     verdict: Verdict
     final: bool = False  # whether the job's document has failed
+    is_refused: bool = False  # whether the database refuses it, so that little is recorded
 
 
 @dataclass
@@ -104,8 +105,12 @@ class Collector:
 
     # --- judging -----------------------------------------------------------------------------
 
-    def _judge_task(self, request: Collect, batch: _Batch) -> Iterator[Begins | Ended]:
+    def _judge_task(self, request: Collect, batch: _Batch) -> Iterator[Begins | Waits | Ended]:
         task, skip = request.task, request.skip
+        while not self._spool.returned.is_dir():
+            # Without its folder, the task would seem to be committed.
+            yield Waits(reason=f"the folder {self._spool.returned} is gone")
+            time.sleep(_RETRY_SECONDS)
         try:
             asked, returned, archive_path = self._spool.read(task)
         except FileNotFoundError:
@@ -187,12 +192,15 @@ class Collector:
         yield Commits(jobs=len(batch.jobs))
         while True:
             try:
-                self._store_batch(batch)
+                self._store_batch(batch.jobs)
                 break
-            except (PyMongoError, OSError) as error:
+            except STORING_ERRORS as error:
                 # The database or the disk can recover, and nothing is lost by trying again.
                 log.warning("results cannot be stored; trying again: %s", error)
-                yield Waits(reason=records.storable(f"results cannot be stored: {reason(error)}"))
+                yield Waits(
+                    reason=records.storable(f"results cannot be stored: {reason(error)}"),
+                    lasts=is_about_access(error),
+                )
                 time.sleep(_RETRY_SECONDS)
         ended: dict[str, list[EndedJob]] = {task: [] for task in batch.tasks}
         for job in batch.jobs:
@@ -201,10 +209,42 @@ class Collector:
             self._spool.remove(task, keep=self._store.campaign.archive.keep == "all")
             yield Ended(task=task, jobs=tuple(jobs))
 
-    def _store_batch(self, batch: _Batch) -> None:
+    def _store_batch(self, jobs: Sequence[_Judged]) -> None:
+        """Store jobs. If the database refuses them as a whole, those that it refuses fail alone.
+
+        Raises:
+            Exception: one of `STORING_ERRORS`, which is no job's fault.
+        """
+        refused = self._store_parts(jobs)
+        if not refused:
+            return
+        first = refused[0][1]
+        if len(refused) == len(jobs) > 1 and not any(is_about_data(error) for _, error in refused):
+            raise first  # the database seems to be at fault
+        for job, error in refused:
+            log.error("document %s cannot be stored: %s", job.asked.document, error)
+            why = f"the database refuses the result: {reason(error)}"
+            job.verdict = Verdict(failure=Failure(FailureClass.NOT_STORED, why))
+            job.is_refused = True
+            self._store_jobs([job])
+
+    def _store_parts(self, jobs: Sequence[_Judged]) -> list[tuple[_Judged, Exception]]:
+        """Store jobs, divided until all are stored but those that the database refuses."""
+        try:
+            self._store_jobs(jobs)
+            return []
+        except STORING_ERRORS as error:
+            if not can_be_about_data(error):
+                raise
+            if len(jobs) == 1:
+                return [(jobs[0], error)]
+        middle = len(jobs) // 2
+        return self._store_parts(jobs[:middle]) + self._store_parts(jobs[middle:])
+
+    def _store_jobs(self, jobs: Sequence[_Judged]) -> None:
         good = [
             job
-            for job in batch.jobs
+            for job in jobs
             if job.verdict.failure is None or (self._recipe.commits_steps and job.verdict.results)
         ]
         now = self._store.molecules([job.asked.document for job in good])
@@ -221,7 +261,7 @@ class Collector:
             try:
                 self._keep_files(job, stored.get(key, frozenset()))
             except OSError as error:
-                if error.errno in _PASSING_ERRNOS:
+                if can_pass(error):
                     raise
                 failure = job.verdict.failure or Failure(
                     FailureClass.NOT_STORED, f"a file cannot be kept: {error}"
@@ -245,7 +285,7 @@ class Collector:
             why = refused.get(key_of(job.asked.document))
             if why is not None and job.verdict.failure is None:
                 job.verdict = Verdict(failure=Failure(FailureClass.NOT_STORED, why))
-        failed = [job for job in batch.jobs if job.verdict.failure is not None]
+        failed = [job for job in jobs if job.verdict.failure is not None]
         histories = self._store.ledger.histories([job.asked.document for job in failed])
         for job in failed:
             history = histories.get(key_of(job.asked.document), History())
@@ -296,7 +336,7 @@ class Collector:
         return records.failed(
             job.asked,
             job.returned,
-            job.outcome,
+            None if job.is_refused else job.outcome,
             failure,
             final=job.final,
             number=job.number,

@@ -55,6 +55,14 @@ class Waits(_Message):
 
     kind: Literal["waits"] = "waits"
     reason: str
+    lasts: bool = False  # whether somebody has to mend that; otherwise it can pass by itself
+
+
+class Refuses(_Message):
+    """From a collector, before it ends: files of the campaign's recipe have changed."""
+
+    kind: Literal["refuses"] = "refuses"
+    reason: str
 
 
 class JobFailure(BaseModel):
@@ -86,11 +94,13 @@ class Ended(_Message):
     jobs: tuple[EndedJob, ...] = ()
 
 
-Message = Annotated[Begins | Commits | Waits | Ended, Field(discriminator="kind")]
-_ADAPTER: TypeAdapter[Begins | Commits | Waits | Ended] = TypeAdapter(Message)
+FromCollector = Begins | Commits | Waits | Refuses | Ended
+_ADAPTER: TypeAdapter[FromCollector] = TypeAdapter(
+    Annotated[FromCollector, Field(discriminator="kind")]
+)
 
 
-def message(line: bytes) -> Begins | Commits | Waits | Ended:
+def message(line: bytes) -> FromCollector:
     """The message that a collector sent as `line`.
 
     Raises:

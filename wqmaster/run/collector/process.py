@@ -9,7 +9,6 @@ when standard input closes, so it outlives the master only until its current tas
 
 import itertools
 import logging
-import logging.handlers
 import os
 import select
 import sys
@@ -26,9 +25,16 @@ from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError, DatabaseError
 from wqmaster.recipe.resolving import resolve
 from wqmaster.run.collector.collector import BATCH_TASKS, Collector
-from wqmaster.run.collector.messages import Begins, Collect, Commits, Configuration, Ended, Waits
+from wqmaster.run.collector.messages import (
+    Collect,
+    Configuration,
+    FromCollector,
+    Refuses,
+    Waits,
+)
 from wqmaster.run.spool import Spool
 from wqmaster.system.lines import LineBuffer
+from wqmaster.system.log_files import LogFile
 
 log = logging.getLogger("wqmaster.collector")
 
@@ -61,7 +67,7 @@ class _Channel:
         os.set_inheritable(self._descriptor, False)
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
-    def tell(self, message: Begins | Commits | Waits | Ended) -> None:
+    def tell(self, message: FromCollector) -> None:
         """Send a complete message."""
         rest = message.line()
         while rest:
@@ -90,13 +96,9 @@ def main() -> None:
         return
     configured = Configuration.model_validate_json(first)
     folder = Path(configured.folder)
-    handler = logging.handlers.RotatingFileHandler(
-        folder / "logs" / f"collector-{configured.number}.log",
-        maxBytes=5_000_000,
-        backupCount=3,
-        delay=True,
-    )
-    handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(message)s"))
+    form = "%(asctime)s %(process)d %(levelname)s %(message)s"
+    name = f"collector-{configured.number}.log"
+    handler = LogFile(folder / "logs" / name, form, delay=True)
     logging.getLogger("wqmaster").addHandler(handler)
 
     campaign = Campaign.model_validate({**json_util.loads(configured.campaign), "folder": folder})
@@ -108,17 +110,16 @@ def main() -> None:
     if recipe.hash != configured.recipe:
         # A collector that is started later reads the user's files again, and would store results
         # under a recipe that they were not computed with.
-        raise CampaignError(
-            "files of the campaign's recipe have changed since the run began; returned tasks are "
-            "kept; start the run again",
-            code=ErrorCode.FILE_CHANGED,
-        )
+        reason = "files of the campaign's recipe have changed since the run began"
+        channel.tell(Refuses(reason=reason))
+        raise CampaignError(reason, code=ErrorCode.FILE_CHANGED)
     store: Store | None = None
     while store is None:
         try:
             store = Store(configured.uri, campaign)
         except DatabaseError as error:
-            channel.tell(Waits(reason=error.message))
+            lasts = error.code is ErrorCode.DATABASE_REFUSES
+            channel.tell(Waits(reason=error.message, lasts=lasts))
             time.sleep(_RETRY_SECONDS)
     try:
         collector = Collector(recipe, store, spool, kept)
