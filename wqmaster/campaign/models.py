@@ -363,6 +363,8 @@ class Campaign(Model):
     # The folder for the spool, the logs and the kept files; default: CAMPAIGN.run next to the
     # campaign file.
     folder: Path | None = None
+    # A group of this machine whose members may read that folder, except for its secrets.
+    group: str | None = None
 
     @property
     def output_key(self) -> str:

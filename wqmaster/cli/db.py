@@ -10,7 +10,7 @@ from wqmaster.cli.output import Output, json_option
 from wqmaster.database.private_server import Mongod
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError, DatabaseError
-from wqmaster.run import assembly
+from wqmaster.run import assembly, campaign_folder
 from wqmaster.system.this_command import this_command
 
 
@@ -41,6 +41,7 @@ def start(campaign: Path) -> None:
     It runs until `wqmaster db stop`.
     """
     server = _private(campaign)
+    campaign_folder.prepare(loaded(campaign))
     server.start()
     click.echo(server.uri)
 

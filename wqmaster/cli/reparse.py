@@ -12,7 +12,7 @@ from wqmaster.cli.common import campaign_argument, counted, loaded, typed
 from wqmaster.cli.output import Output, json_option
 from wqmaster.offline.reparse import Kind, Reparse, told
 from wqmaster.recipe.resolving import resolve
-from wqmaster.run import assembly
+from wqmaster.run import assembly, campaign_folder
 from wqmaster.run.spool import Spool
 from wqmaster.system.locks import FolderLock
 from wqmaster.system.this_command import this_command
@@ -64,6 +64,7 @@ def command(campaign: Path, write: bool, output: Output) -> None:
     with contextlib.ExitStack() as stack:
         store = stack.enter_context(assembly.opened(file, existing=True))
         if write and file.folder.is_dir():
+            campaign_folder.enter(file)
             stack.callback(FolderLock(file.folder).close)
         work = Reparse(recipe, store, Spool(file.folder / "spool"), file.folder)
         # Text that a user's parser prints is not part of the report.

@@ -102,8 +102,6 @@ class Supervisor:
             self._log.info("removed workers that an earlier factory had left: %d", left)
         # The factory needs a new folder, since it would take an old event log for the current one.
         self._scratch = Path(tempfile.mkdtemp(prefix="workers-", dir=self._folder))
-        # A batch system can read the folder as another user. The password in it stays private.
-        self._scratch.chmod(0o755)
         self._events = self._system.events(self._scratch)
         self._configure()
         self._publish()

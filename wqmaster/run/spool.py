@@ -23,6 +23,7 @@ from wqmaster.errors import ArchiveError
 from wqmaster.jobs import wire
 from wqmaster.jobs.job import Asked, Outcome
 from wqmaster.system.files import check_writable
+from wqmaster.system.private import set_mode
 
 INPUTS = "inputs.tar"
 OUTPUTS = "outputs.tar"
@@ -63,6 +64,7 @@ class Spool:
     def give_back(self, result: Returned) -> None:
         """Record how the task ended, and move it to `returned` in one step."""
         folder = self.running / result.task_id
+        set_mode(folder / OUTPUTS)
         (folder / RESULT).write_text(json.dumps(asdict(result)))
         folder.rename(self.returned / result.task_id)
 
