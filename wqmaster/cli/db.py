@@ -36,7 +36,7 @@ def _private(campaign: Path) -> Mongod:
 @command.command()
 @campaign_argument
 def start(campaign: Path) -> None:
-    """Start the server and print its address.
+    """Start the server and print its address, which contains its password.
 
     It runs until `wqmaster db stop`.
     """
@@ -61,9 +61,9 @@ def stop(campaign: Path, output: Output) -> None:
 def url(campaign: Path, output: Output) -> None:
     """Print the address of CAMPAIGN's database.
 
-    For example: mongosh "$(wqmaster db url CAMPAIGN)". Exit code 3: the private server is not
-    running. Its address is still printed, because it never changes and because mongosh without an
-    address would open another database.
+    The address of a private server contains its password, so it is a secret. For example:
+    mongosh "$(wqmaster db url CAMPAIGN)". Exit code 3: the private server is not running. Its
+    address is still printed, because mongosh without an address would open another database.
     """
     file = loaded(campaign)
     database = file.campaign.database
