@@ -96,9 +96,8 @@ def test_an_earlier_version_that_still_runs_is_used_and_closed_at_its_next_start
     tmp_path: Path,
 ) -> None:
     server = Mongod(tmp_path / "mongod")
-    with of_an_earlier_version(server):
-        with Mongod(server.folder).used() as uri, client(uri) as one:
-            one["a"]["b"].insert_one({"_id": 1})
+    with of_an_earlier_version(server), Mongod(server.folder).used() as uri, client(uri) as one:
+        one["a"]["b"].insert_one({"_id": 1})
     with server.used() as uri, client(uri) as one:
         assert one["a"]["b"].find_one() == {"_id": 1}
         assert is_refused(without_password(server))
