@@ -288,6 +288,13 @@ class Archive(Model):
     compression: Literal["gzip", "none"] = "none"
     # Which raw outputs are kept: those of failed attempts, all (for `wqmaster reparse`), or none.
     keep: Literal["failed", "all", "none"] = "failed"
+    # How much of a job's outputs is read into memory, in MB.
+    max_size: Megabytes = 64
+
+    @property
+    def most_bytes(self) -> int:
+        """`max_size` in bytes."""
+        return self.max_size << 20
 
 
 # The names of a program's own remedies, or new ones.

@@ -66,7 +66,12 @@ def command(campaign: Path, write: bool, output: Output) -> None:
         if write and file.folder.is_dir():
             campaign_folder.enter(file)
             stack.callback(FolderLock(file.folder).close)
-        work = Reparse(recipe, store, Spool(file.folder / "spool"), file.folder)
+        work = Reparse(
+            recipe,
+            store,
+            Spool(file.folder / "spool", file.campaign.archive.most_bytes),
+            file.folder,
+        )
         # Text that a user's parser prints is not part of the report.
         stack.enter_context(contextlib.redirect_stdout(sys.stderr))
         for finding in work.findings():

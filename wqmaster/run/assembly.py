@@ -286,7 +286,7 @@ def run(
     with contextlib.ExitStack() as stack:
         lock = FolderLock(folder)
         stack.callback(lock.close)
-        spool = Spool(folder / "spool")
+        spool = Spool(folder / "spool", campaign.archive.most_bytes)
         spool.prepare()
         stack.enter_context(logged(folder))
         store = stack.enter_context(opened(loaded))

@@ -112,6 +112,14 @@ def open_private(path: Path, mode: str) -> IO[str]:
     return open(path, mode, encoding="utf-8", opener=opener)  # Path.open takes none
 
 
+def is_plain_file(path: Path) -> bool:
+    """Whether `path` is a file, and not a link to one."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except FileNotFoundError:
+        return False
+
+
 def set_mode(path: Path) -> None:
     """Give a file that another program made the mode of a new file of this process.
 
