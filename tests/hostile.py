@@ -45,13 +45,15 @@ def made(seed: int, folder: Path, inputs: bytes) -> str:
     """Write `folder`/outputs.tar for a task with these inputs; return the archive's kind."""
     names = kinds()
     name = names[seed % len(names)]
-    _MADE[name](_Hostile(random.Random(seed), folder / "outputs.tar", inputs))
+    chance = random.Random(seed)  # noqa: S311  # not for secrets
+    _MADE[name](_Hostile(chance, folder / "outputs.tar", inputs))
     return name
 
 
 def good(folder: Path, inputs: bytes) -> None:
     """Write `folder`/outputs.tar as an honest worker does."""
-    hostile = _Hostile(random.Random(0), folder / "outputs.tar", inputs)
+    chance = random.Random(0)  # noqa: S311  # not for secrets
+    hostile = _Hostile(chance, folder / "outputs.tar", inputs)
     hostile.write(hostile.archive())
 
 
@@ -217,7 +219,7 @@ def sparse(one: _Hostile) -> None:
 def names(one: _Hostile) -> None:
     name = one.chance.choice(
         [
-            *("../../escaped", "/tmp/escaped-from-wqmaster", f"0/{STEP}/../../../escaped"),
+            *("../../escaped", "/escaped-from-wqmaster", f"0/{STEP}/../../../escaped"),
             *(
                 "0/..",
                 f"00/{STEP}/stdout",
@@ -440,7 +442,7 @@ def steps(one: _Hostile) -> None:
             ),
             *(
                 f"0 {STEP} 0 1e9 0",
-                f"0 ../x 0 1 0",
+                "0 ../x 0 1 0",
                 f"0 {STEP} 0 1 0 ../../key",
                 f"0 {STEP} 0 1",
                 "0",

@@ -31,6 +31,8 @@ from wqmaster.factory.workers import (
     trouble,
 )
 from wqmaster.system import supervise
+from wqmaster.system.files import changed
+from wqmaster.system.private import write_private
 from wqmaster.system.processes import this_process
 
 CONFIGURATION_FILE = "factory.json"
@@ -83,6 +85,7 @@ class Supervisor:
             min(QUICK_END_SECONDS, timeout / 2), min(CONNECTION_TIMEOUT_SECONDS, timeout * 0.75)
         )
         self._settings: dict[str, Any] = {}
+        self._password: tuple[int, int] | None = None  # the version of it that workers receive
         self._state = "running"
         self._trouble: Trouble | None = None
         self._said: Trouble | None = None
@@ -175,6 +178,7 @@ class Supervisor:
         if not self._system.events_report_waiting_jobs:
             self._census.waiting = max(0, self._report.submitted - self._census.count("running"))
         self._configure()
+        self._renew_password()
         self._trouble = self._judge()
         if self._trouble and self._trouble.is_new(self._said):
             self._log.info("trouble: %s", self._trouble)
@@ -215,6 +219,18 @@ class Supervisor:
         if settings != self._settings:
             demand.write(self._file, settings, newer=True)
             self._settings = settings
+
+    def _renew_password(self) -> None:
+        """Give new workers the campaign's password, which `--rotate-password` can replace.
+
+        The factory copies it only once, when it starts, under the name pwfile.
+        """
+        source, copy = self._folder.parent / "password", self._scratch / "pwfile"
+        found = changed(source)
+        if self._plan.has_password and found != self._password and copy.exists():
+            with contextlib.suppress(OSError):
+                write_private(copy, source.read_text(encoding="utf-8"))
+                self._password = found
 
     def _publish(self) -> None:
         census = self._census

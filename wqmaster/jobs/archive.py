@@ -10,7 +10,7 @@ import re
 import stat
 import tempfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -120,35 +120,35 @@ class ArchivedFile:
         self.archive.seek(self.place.offset + self.size - most)
         return self.archive.read(most)
 
-    def copy_to(self, target: IO[bytes]) -> None:
-        """Write it to `target`, a part at a time.
-
-        Raises:
-            ArchiveError: its checksum is wrong; `target` holds the file nevertheless.
-        """
-        for part in self.parts():
-            target.write(part)
-
     def content(self) -> bytes:
         """The whole file.
 
         Raises:
-            ArchiveError: its checksum is wrong.
+            ArchiveError: it is truncated, or its checksum is wrong.
         """
-        return b"".join(self.parts())
+        self.archive.seek(self.place.offset)
+        content = self.archive.read(self.size)
+        if len(content) != self.size:
+            raise ArchiveError(f"'{self.name}' is truncated")
+        if hashlib.sha256(content).hexdigest() != self.sum:
+            raise ArchiveError(f"the checksum of '{self.name}' is wrong")
+        return content
 
-    def parts(self) -> Iterator[bytes]:
-        """The file in parts; the checksum is verified at its end."""
+    def copy_to(self, target: IO[bytes]) -> None:
+        """Write it to `target`, a part at a time.
+
+        Raises:
+            ArchiveError: it is truncated, or its checksum is wrong; `target` holds what was read.
+        """
         left, seen = self.size, hashlib.sha256()
-        place = self.place.offset
+        self.archive.seek(self.place.offset)
         while left:
-            self.archive.seek(place)
             part = self.archive.read(min(left, _PART_BYTES))
             if not part:
                 raise ArchiveError(f"'{self.name}' is truncated")
-            place, left = place + len(part), left - len(part)
+            left -= len(part)
             seen.update(part)
-            yield part
+            target.write(part)
         if seen.hexdigest() != self.sum:
             raise ArchiveError(f"the checksum of '{self.name}' is wrong")
 

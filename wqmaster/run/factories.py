@@ -1,6 +1,7 @@
 """The worker factory of a campaign, as the command line starts, stops and explains it."""
 
 import contextlib
+from pathlib import Path
 from typing import Any
 
 from wqmaster import factory
@@ -14,6 +15,7 @@ from wqmaster.recipe.recipe import Recipe
 from wqmaster.run import campaign_folder
 from wqmaster.run.assembly import local_count, opened, worker_environment
 from wqmaster.run.programs import asked_for_version
+from wqmaster.system import credentials
 from wqmaster.system.this_command import this_command
 
 _LOCAL_ENGINE = "the engine 'local' runs jobs on this machine without workers"
@@ -75,6 +77,16 @@ def start_factory(loaded: LoadedCampaign, plan: Plan) -> dict[str, Any]:
     """
     campaign_folder.enter(loaded)
     return factory.start(plan, loaded.folder, worker_environment(loaded))
+
+
+def rotate_password(loaded: LoadedCampaign) -> Path:
+    """Replace the password for the workers of a campaign, which may be running; return its path.
+
+    Raises:
+        FolderError: the campaign's folder is not writable.
+    """
+    campaign_folder.enter(loaded)
+    return credentials.rotate_password(loaded.folder)
 
 
 def stop_factory(loaded: LoadedCampaign) -> int | None:

@@ -23,6 +23,16 @@ def password(folder: Path) -> Path:
     return path
 
 
+def rotate_password(folder: Path) -> Path:
+    """Replace the password file in the campaign's folder; return its path.
+
+    A running master and its factory notice the change.
+    """
+    path = folder / "password"
+    write_private(path, secrets.token_hex(32))
+    return path
+
+
 def certificate(folder: Path) -> tuple[Path, Path]:
     """The key and self-signed certificate in the campaign's folder; created if one is missing.
 
