@@ -36,7 +36,7 @@ def _private(campaign: Path) -> Mongod:
 @command.command()
 @campaign_argument
 def start(campaign: Path) -> None:
-    """Start the server and print its address, which contains its password.
+    """Start the server and print its address, which is a secret.
 
     It runs until `wqmaster db stop`.
     """
