@@ -52,7 +52,12 @@ def test_no_name_leads_out_of_the_folder(tmp_path: Path, name: str) -> None:
 
 def test_a_file_that_cannot_be_finished_leaves_the_earlier_one(tmp_path: Path) -> None:
     (tmp_path / "1.out").write_text("earlier")
-    with pytest.raises(ArchiveError), KeptFiles(tmp_path).replacing("1.out") as file:
-        file.write(b"half")
-        raise ArchiveError("wrong checksum")
+
+    def write() -> None:
+        with KeptFiles(tmp_path).replacing("1.out") as file:
+            file.write(b"half")
+            raise ArchiveError("wrong checksum")
+
+    with pytest.raises(ArchiveError):
+        write()
     assert [path.read_text() for path in tmp_path.iterdir()] == ["earlier"]
