@@ -17,7 +17,6 @@ Parser = Callable[["Output"], Any]
 _LARGE_TEXT_BYTES = 8 << 20
 # The first bytes of characters beyond Latin-1 in UTF-8, and bytes that are never in UTF-8.
 _BEYOND_LATIN = re.compile(rb"[\xc4-\xff]")
-_ONLY_ASCII = bytes(byte if byte < 128 else ord("?") for byte in range(256))
 
 
 class Output:
@@ -85,12 +84,12 @@ class Output:
 
 
 def _decoded(content: bytes) -> str:
-    """`content` as text. In a large file, each byte of a character beyond Latin-1 becomes '?'.
+    """`content` as text. A large file with characters beyond Latin-1 is read byte by byte.
 
     A single such character would make Python use two or four bytes for every other one.
     """
     if len(content) > _LARGE_TEXT_BYTES and _BEYOND_LATIN.search(content):
-        content = content.translate(_ONLY_ASCII)
+        return content.decode("latin-1")
     return content.decode("utf-8", errors="replace")
 
 
