@@ -55,6 +55,7 @@ class ErrorCode(StrEnum):
     AUDIT_FAILED = "audit-failed"  # no structure of an audit's sample could be compared
     RECIPES_MIXED = "recipes-mixed"  # the results to export have several recipes
     OUTPUT_NOT_PARSED = "output-not-parsed"  # a section that a parser needs is missing
+    OUTPUT_TOO_LARGE = "output-too-large"  # an output is larger than `archive: {max_size: ...}`
     ARCHIVE_BROKEN = "archive-broken"  # a returned archive is truncated or was altered
 
     # --- files to import or to parse ---

@@ -165,7 +165,22 @@ class NotApplicable(ParseError):
     """
 
 
+class OutputTooLarge(ParseError):
+    """A file that a parser needs is larger than `archive: {max_size: ...}`.
+
+    The job fails with `output_too_large`.
+    """
+
+    code = ErrorCode.OUTPUT_TOO_LARGE
+
+
 class ArchiveError(WqmasterError):
     """A returned archive is truncated or was altered. The job runs again elsewhere."""
 
     code = ErrorCode.ARCHIVE_BROKEN
+
+
+class ArchiveTooLarge(ArchiveError):
+    """A returned archive is too large to be read. Its jobs fail with `output_too_large`."""
+
+    code = ErrorCode.OUTPUT_TOO_LARGE

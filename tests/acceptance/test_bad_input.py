@@ -367,7 +367,8 @@ def test_a_password_that_the_server_refuses_is_never_printed(
     password: str, campaigns: Campaigns, cli: Cli
 ) -> None:
     campaigns.waters(1)
-    uri = campaigns.uri.replace("mongodb://", f"mongodb://alice:{password}@")
+    server = campaigns.uri.partition("@")[2]
+    uri = f"mongodb://alice:{password}@{server}"
     path = campaigns.write(
         database={"uri": "${WQMASTER_TEST_URI}", "name": campaigns.database},
     )

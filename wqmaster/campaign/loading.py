@@ -19,6 +19,7 @@ from wqmaster.campaign.wording import plain_message, plain_yaml
 from wqmaster.campaign.workers import BatchWorkers, without_type
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError
+from wqmaster.system.private import access_of
 
 # Pydantic's names for the branches of a union, which are not keys in the file.
 _BRANCH = re.compile(r"[\[(]|^(function|list|dict|str|int)$")
@@ -372,4 +373,8 @@ def load(path: str | Path, environ: Mapping[str, str] = os.environ) -> LoadedCam
         raise describe(error, source) from error
     except (Exception, RecursionError) as error:
         raise source.error(f"the query cannot be read: {error}", "submit", "query") from error
+    try:
+        access_of(campaign.group)
+    except ValueError as error:
+        raise source.error(str(error), "group") from error
     return LoadedCampaign(campaign, source, frozenset(variables))

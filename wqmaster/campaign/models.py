@@ -289,6 +289,13 @@ class Archive(Model):
     compression: Literal["gzip", "none"] = "none"
     # Which raw outputs are kept: those of failed attempts, all (for `wqmaster reparse`), or none.
     keep: Literal["failed", "all", "none"] = "failed"
+    # How much of a job's outputs is read into memory, in MB.
+    max_size: Megabytes = 64
+
+    @property
+    def most_bytes(self) -> int:
+        """`max_size` in bytes."""
+        return self.max_size << 20
 
 
 class Limits(Model):
@@ -379,6 +386,8 @@ class Campaign(Model):
     # The folder for the spool, the logs and the kept files; default: CAMPAIGN.run next to the
     # campaign file.
     folder: Path | None = None
+    # A group of this machine whose members may read that folder, except for its secrets.
+    group: str | None = None
 
     @property
     def output_key(self) -> str:

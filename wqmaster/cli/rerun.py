@@ -21,7 +21,7 @@ from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import NothingMatches
 from wqmaster.offline.rerun import Chosen, Count, Rerun
 from wqmaster.recipe.resolving import resolve
-from wqmaster.run import assembly
+from wqmaster.run import assembly, campaign_folder
 from wqmaster.system.this_command import this_command
 
 
@@ -102,6 +102,8 @@ def command(
         if stale:
             # Results of another recipe would remain, and the next run would be refused.
             recipe_guard.check_recipes(store, recipe)
+        if file.folder.is_dir() and not dry_run:
+            campaign_folder.enter(file)
         chosen = Chosen(stale=stale, documents=_ids(store, ids), query=wanted, failure=label)
         count = Rerun(recipe, store, file.folder / "kept").run(chosen, dry=dry_run)
     value = {

@@ -1,6 +1,6 @@
 """The contract that every engine fulfills: it takes tasks and returns archives."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
@@ -33,6 +33,8 @@ class Returned:
     started: float  # seconds since 1970
     finished: float  # seconds since 1970
     message: str = ""  # the last lines of the runner's output
+    # The checksum of the inputs that were sent, which the spool adds; "" in older spools.
+    inputs: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,10 @@ class Manager(ABC):
         """The manager's current counts of workers, cores and tasks."""
 
     @abstractmethod
+    def set_password(self, file: Path) -> None:
+        """Admit only workers with the password in `file` from now on; connected ones stay."""
+
+    @abstractmethod
     def set_fast_abort(self, category: str, factor: float) -> None:
         """Restart tasks of `category` that take `factor` times the average time; 0: never."""
 

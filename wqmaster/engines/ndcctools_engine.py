@@ -1,5 +1,6 @@
 """The ndcctools engine, with a manager for Work Queue or TaskVine."""
 
+import logging
 import os
 import time
 from pathlib import Path
@@ -13,6 +14,9 @@ from wqmaster.engines.refusals import Refusals
 from wqmaster.engines.task_sizes import TaskSizes
 from wqmaster.engines.tries import Held
 from wqmaster.jobs.job import Task
+from wqmaster.system.files import changed
+
+log = logging.getLogger("wqmaster.engines")
 
 # How many characters at the end of a runner's output are kept.
 MESSAGE_TAIL_CHARACTERS = 2000
@@ -44,6 +48,7 @@ class NdcctoolsEngine:
         )
         self._sizes = TaskSizes(setting)
         self._blocked = _BlockedHosts(self._manager)
+        self._password = _PasswordFile(setting.password, self._manager)
         self._tasks: dict[str, Held] = {}  # the tasks in the manager, by id
         self._categories: set[str] = set()
 
@@ -89,6 +94,7 @@ class NdcctoolsEngine:
         for log in self._manager.growing_logs:
             log.bound()
         self._blocked.release()
+        self._password.renew()
         self._manager.end_restarted(self._tasks.values())
         report = self._manager.wait(seconds)
         if report is None:
@@ -198,6 +204,23 @@ class _BlockedHosts:
         for host in [host for host, until in self._until.items() if now >= until]:
             del self._until[host]
             self._manager.unblock_host(host)
+
+
+class _PasswordFile:
+    """Follows changes of the password file: the libraries read it only when they are told to."""
+
+    def __init__(self, path: Path | None, manager: Manager) -> None:
+        self._path = path
+        self._manager = manager
+        self._known = changed(path)
+
+    def renew(self) -> None:
+        """Let the manager read the file again if it was replaced."""
+        found = changed(self._path)
+        if self._path is not None and found is not None and found != self._known:
+            self._known = found
+            self._manager.set_password(self._path)
+            log.warning("the password for workers was changed; new workers need the new one")
 
 
 def _message(report: Report) -> str:

@@ -5,9 +5,12 @@
 #
 # inputs.tar holds a folder per job (0, 1, ...), each with a file job.sh that calls `step` below.
 # outputs.tar holds JOB/STEP/FILE, and a `manifest` of exit codes, wall times, sizes and checksums:
-#   wqmaster 1 | host NAME | step JOB NAME EXIT HUNDREDTHS TIMED_OUT [SOFTWARE] | SUM  FILE |
-#   size BYTES FILE | end SUM OF THE LINES ABOVE
+#   wqmaster 1 | host NAME | inputs SUM OF inputs.tar |
+#   step JOB NAME EXIT HUNDREDTHS TIMED_OUT [SOFTWARE] | SUM  FILE | size BYTES FILE |
+#   cut BYTES FILE | end SUM OF THE LINES ABOVE
 # SECONDS is the time limit of one job. Exit code 0 means that outputs.tar is complete.
+# Of a standard output or error that is larger than $bound bytes, which job.sh can set, only the
+# first and the last megabyte are returned; `cut` states its size.
 # If a step's program comes with the campaign (`software:`), job.sh reads
 # shared/wqmaster.software.sh.
 set -u
@@ -133,6 +136,15 @@ step() {
     return "$code"
 }
 
+bound=67108864
+part=1000000
+shorten() { # FILE: leaves out the middle
+    head -c $part "$1" > ../short &&
+        printf '\n\n[wqmaster: the middle of this file was left out]\n\n' >> ../short &&
+        tail -c $part "$1" >> ../short && mv -f ../short "$1"
+}
+
+sum=$(sha256sum < inputs.tar) || die "cannot compute checksums"
 tar -xf inputs.tar || die "cannot unpack inputs.tar"
 rm -rf out outputs.tar
 mkdir out || die "cannot make a folder for outputs"
@@ -140,6 +152,7 @@ mkdir out || die "cannot make a folder for outputs"
     echo "wqmaster 1"
     read -r host < /proc/sys/kernel/hostname 2> /dev/null || host=$(uname -n)
     echo "host $host"
+    echo "inputs ${sum%% *}"
 } > out/manifest || die "disk full" 28
 
 job=0
@@ -158,7 +171,17 @@ done
 cd out || die "cannot enter the folder of outputs"
 find . -type f ! -name manifest -exec wc -c {} + > ../sizes || die "cannot determine file sizes"
 while read -r size file; do
-    [ "$file" = total ] || echo "size $size $file"
+    case $file in
+        total) continue ;;
+        */stdout | */stderr)
+            if [ "$size" -gt "$bound" ]; then
+                shorten "$file" || die "disk full" 28
+                echo "cut $size $file"
+                size=$(wc -c < "$file")
+            fi
+            ;;
+    esac
+    echo "size $((size)) $file"
 done < ../sizes >> manifest || die "disk full" 28
 # shellcheck disable=SC2094  # find skips the manifest
 find . -type f ! -name manifest -exec sha256sum {} + >> manifest || die "cannot compute checksums"

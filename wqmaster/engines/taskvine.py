@@ -91,11 +91,15 @@ class TaskVineManager(Manager):
         # Files go only from the master to workers, since workers on OSG cannot reach each other.
         found.disable_peer_transfers()
         if setting.password is not None:
-            found.set_password_file(str(setting.password))
+            self.set_password(setting.password)
         found.set_catalog_servers("{}:{}".format(*setting.catalog_address()))
         found.tune("option-blocklist-slow-workers-timeout", tries.SLOW_HOST_TIMEOUT_SECONDS)
         if setting.learns and not found.enable_monitoring():
             raise EngineError(ndcctools.NO_MONITOR_MESSAGE, code=ErrorCode.ENGINE_NOT_INSTALLED)
+
+    def set_password(self, file: Path) -> None:
+        """Admit only workers with the password in `file` from now on; connected ones stay."""
+        self._manager.set_password_file(str(file))
 
     @property
     def stats(self) -> ManagerStats:

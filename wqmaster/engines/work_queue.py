@@ -79,12 +79,16 @@ class WorkQueueManager(Manager):
         queue.specify_keepalive_interval(setting.keepalive[0])
         queue.specify_keepalive_timeout(setting.keepalive[1])
         if setting.password is not None:
-            queue.specify_password_file(str(setting.password))
+            self.set_password(setting.password)
         queue.specify_catalog_server(*setting.catalog_address())
         if setting.name is not None:
             queue.specify_name(setting.name)
         if setting.learns and not queue.enable_monitoring():
             raise EngineError(ndcctools.NO_MONITOR_MESSAGE, code=ErrorCode.ENGINE_NOT_INSTALLED)
+
+    def set_password(self, file: Path) -> None:
+        """Admit only workers with the password in `file` from now on; connected ones stay."""
+        self._queue.specify_password_file(str(file))
 
     @property
     def stats(self) -> ManagerStats:

@@ -107,6 +107,11 @@ class Plan:
     campaign_file: str  # the campaign file's path, quoted for a shell, for messages
 
     @property
+    def has_password(self) -> bool:
+        """Whether workers need a password."""
+        return "--password" in self.words
+
+    @property
     def batch_system(self) -> BatchSystem[Any]:
         """The batch system that runs the workers."""
         return batch_system(self.type)

@@ -31,7 +31,9 @@ from wqmaster.factory.workers import (
     trouble,
 )
 from wqmaster.system import supervise
+from wqmaster.system.files import changed
 from wqmaster.system.passing import can_pass
+from wqmaster.system.private import write_private
 from wqmaster.system.processes import this_process
 
 CONFIGURATION_FILE = "factory.json"
@@ -84,6 +86,7 @@ class Supervisor:
             min(QUICK_END_SECONDS, timeout / 2), min(CONNECTION_TIMEOUT_SECONDS, timeout * 0.75)
         )
         self._settings: dict[str, Any] = {}
+        self._password: tuple[int, int] | None = None  # the version of it that workers receive
         self._state = "running"
         self._trouble: Trouble | None = None
         self._said: Trouble | None = None
@@ -103,8 +106,6 @@ class Supervisor:
             self._log.info("removed workers that an earlier factory had left: %d", left)
         # The factory needs a new folder, since it would take an old event log for the current one.
         self._scratch = Path(tempfile.mkdtemp(prefix="workers-", dir=self._folder))
-        # A batch system can read the folder as another user. The password in it stays private.
-        self._scratch.chmod(0o755)
         self._events = self._system.events(self._scratch)
         self._configure()
         self._publish()
@@ -190,6 +191,7 @@ class Supervisor:
         if not self._system.events_report_waiting_jobs:
             self._census.waiting = max(0, self._report.submitted - self._census.count("running"))
         self._configure()
+        self._renew_password()
         self._trouble = self._judge()
         if self._trouble and self._trouble.is_new(self._said):
             self._log.info("trouble: %s", self._trouble)
@@ -230,6 +232,18 @@ class Supervisor:
         if settings != self._settings:
             demand.write(self._file, settings, newer=True)
             self._settings = settings
+
+    def _renew_password(self) -> None:
+        """Give new workers the campaign's password, which `--rotate-password` can replace.
+
+        The factory copies it only once, when it starts, under the name pwfile.
+        """
+        source, copy = self._folder.parent / "password", self._scratch / "pwfile"
+        found = changed(source)
+        if self._plan.has_password and found != self._password and copy.exists():
+            with contextlib.suppress(OSError):
+                write_private(copy, source.read_text(encoding="utf-8"))
+                self._password = found
 
     def _publish(self) -> None:
         census = self._census

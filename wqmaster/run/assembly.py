@@ -27,6 +27,7 @@ from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import DatabaseError, FolderError, NothingMatches
 from wqmaster.factory import Handle
 from wqmaster.recipe.recipe import Recipe
+from wqmaster.run import campaign_folder
 from wqmaster.run.collector.pool import Collectors
 from wqmaster.run.collector.process import configuration
 from wqmaster.run.feed import Feed
@@ -91,6 +92,7 @@ def opened(loaded: LoadedCampaign, *, existing: bool = False) -> Iterator[Store]
                     "'database: {uri: ...}'" + where_else(loaded),
                     code=ErrorCode.DATABASE_NOT_CREATED,
                 )
+            campaign_folder.prepare(loaded)
             uri = stack.enter_context(mongod(loaded).used())
         try:
             store = Store(uri, loaded.campaign)
@@ -288,12 +290,12 @@ def run(
     if name == "local" or campaign.workers.on_this_machine:
         check_programs(recipe)
     folder = loaded.folder
-    check_writable(folder)
+    campaign_folder.enter(loaded)
     raise_descriptor_limit()
     with contextlib.ExitStack() as stack:
         lock = FolderLock(folder)
         stack.callback(lock.close)
-        spool = Spool(folder / "spool")
+        spool = Spool(folder / "spool", campaign.archive.most_bytes)
         spool.prepare()
         stack.enter_context(logged(folder))
         store = stack.enter_context(opened(loaded))

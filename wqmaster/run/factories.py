@@ -1,6 +1,7 @@
 """The worker factory of a campaign, as the command line starts, stops and explains it."""
 
 import contextlib
+from pathlib import Path
 from typing import Any
 
 from wqmaster import factory
@@ -11,9 +12,10 @@ from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError, EngineError, NothingMatches
 from wqmaster.factory import Plan
 from wqmaster.recipe.recipe import Recipe
+from wqmaster.run import campaign_folder
 from wqmaster.run.assembly import local_count, opened, worker_environment
 from wqmaster.run.programs import asked_for_version
-from wqmaster.system.files import check_writable
+from wqmaster.system import credentials
 from wqmaster.system.this_command import this_command
 
 _LOCAL_ENGINE = "the engine 'local' runs jobs on this machine without workers"
@@ -32,7 +34,7 @@ def factory_plan(recipe: Recipe) -> Plan:
             "factory; to use a factory, write 'workers: {type: condor}' (or slurm, local)",
             "workers",
         )
-    check_writable(loaded.folder)
+    campaign_folder.enter(loaded)
     host, port = None, campaign.engine.port
     name, _ = choosing.choose(campaign)
     if (
@@ -73,8 +75,18 @@ def start_factory(loaded: LoadedCampaign, plan: Plan) -> dict[str, Any]:
     Raises:
         EngineError: the factory is already running or cannot start, or a program is missing.
     """
-    check_writable(loaded.folder)
+    campaign_folder.enter(loaded)
     return factory.start(plan, loaded.folder, worker_environment(loaded))
+
+
+def rotate_password(loaded: LoadedCampaign) -> Path:
+    """Replace the password for the workers of a campaign, which may be running; return its path.
+
+    Raises:
+        FolderError: the campaign's folder is not writable.
+    """
+    campaign_folder.enter(loaded)
+    return credentials.rotate_password(loaded.folder)
 
 
 def stop_factory(loaded: LoadedCampaign) -> int | None:

@@ -95,7 +95,7 @@ class Sender:
             running_time_min=least and least * len(bundle),
             plain=not remedies,
         )
-        inputs = wire.pack([one.job for one in bundle])
+        inputs = wire.pack([one.job for one in bundle], self._campaign.archive.most_bytes)
         folder = self._spool.submit(task.id, [one.asked for one in bundle], inputs)
         try:
             self._engine.submit(task, folder)

@@ -7,6 +7,7 @@ acknowledged its results. If a master is killed, its jobs in `running` run again
 has torn, and its task runs again.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -20,9 +21,10 @@ from bson import json_util
 from wqmaster.database.attempts import Rescue
 from wqmaster.engines.base import Returned, TaskResult
 from wqmaster.errors import ArchiveError
-from wqmaster.jobs import wire
+from wqmaster.jobs.archive import MAX_JOB_BYTES, Archive
 from wqmaster.jobs.job import Asked, Outcome
 from wqmaster.system.files import check_writable
+from wqmaster.system.private import is_plain_file, set_mode
 
 INPUTS = "inputs.tar"
 OUTPUTS = "outputs.tar"
@@ -31,10 +33,15 @@ RESULT = "result.json"
 
 
 class Spool:
-    """The spool of one campaign, in the folder `root`."""
+    """The spool of one campaign, in the folder `root`.
 
-    def __init__(self, root: Path) -> None:
+    `most_bytes` limits how much of a job's files is held in memory.
+    """
+
+    def __init__(self, root: Path, most_bytes: int = MAX_JOB_BYTES) -> None:
         self.root = root
+        self.most_bytes = most_bytes
+        self._sums: dict[str, str] = {}  # of the inputs of running tasks
         self.running = root / "running"
         self.returned = root / "returned"
         self.failed = root / "failed"
@@ -66,12 +73,17 @@ class Spool:
         except OSError:
             shutil.rmtree(folder, ignore_errors=True)
             raise
+        self._sums[task_id] = hashlib.sha256(inputs).hexdigest()
         return folder
 
     def give_back(self, result: Returned) -> None:
         """Record how the task ended, and move it to `returned` in one step."""
         folder = self.running / result.task_id
-        (folder / RESULT).write_text(json.dumps(asdict(result)))
+        set_mode(folder / OUTPUTS)
+        inputs = self._sums.pop(result.task_id, None)
+        if inputs is None:  # another process submitted the task
+            inputs = hashlib.sha256((folder / INPUTS).read_bytes()).hexdigest()
+        (folder / RESULT).write_text(json.dumps({**asdict(result), "inputs": inputs}))
         folder.rename(self.returned / result.task_id)
 
     def size(self, task_id: str) -> int:
@@ -107,6 +119,10 @@ class Spool:
         """
         folder = self.returned / task_id
         kept = self.failed / name
+        if not is_plain_file(folder / OUTPUTS):
+            return None
+        if kept.is_symlink():
+            kept.unlink()
         kept.mkdir(exist_ok=True)
         for file in (JOBS, RESULT, OUTPUTS):
             (kept / file).unlink(missing_ok=True)
@@ -142,10 +158,18 @@ class Spool:
             return None
         try:
             asked, returned, path = read_task(folder)
-            with wire.Archive(path) as opened:
+            with self.opened(path, returned) as opened:
                 return asked[number], returned, opened.outcome(number)
         except (ArchiveError, OSError, ValueError, TypeError, KeyError, IndexError):
             return None
+
+    def opened(self, path: Path, returned: Returned) -> Archive:
+        """The archive at `path` of a returned task.
+
+        Raises:
+            ArchiveError: it is damaged, too large, or belongs to another task.
+        """
+        return Archive(path, inputs=returned.inputs or None, most_bytes=self.most_bytes)
 
     def rescued(self, left: Rescue) -> dict[str, bytes]:
         """The files that a step of a failed attempt left, by name, from the kept archive.
@@ -200,7 +224,7 @@ class Spool:
     def remove(self, task_id: str, *, keep: bool = False) -> None:
         """Remove a returned task that is committed; with `keep`, move it to `archive/` instead."""
         folder = self.returned / task_id
-        if keep and (folder / OUTPUTS).exists():
+        if keep and is_plain_file(folder / OUTPUTS):
             self.archive.mkdir(exist_ok=True)
             (folder / INPUTS).unlink(missing_ok=True)
             folder.rename(self.archive / task_id)
@@ -210,6 +234,7 @@ class Spool:
 
     def drop(self, task_id: str) -> None:
         """Remove a task that was canceled before it came back."""
+        self._sums.pop(task_id, None)
         shutil.rmtree(self.running / task_id, ignore_errors=True)
 
 

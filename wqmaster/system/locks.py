@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from wqmaster.errors import CampaignLocked, FolderError
+from wqmaster.system.private import open_private
 from wqmaster.system.processes import alive, began
 
 # The name of the lock file in a campaign's folder and in its factory's folder.
@@ -63,7 +64,8 @@ def take(path: Path) -> IO[str]:
         Held: another process holds the lock.
         OSError: the file cannot be opened, or its file system does not support locks.
     """
-    file = path.open("a+")
+    # Whoever can open the file can hold the lock, even a group that may read the folder.
+    file = open_private(path, "a+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

@@ -48,10 +48,15 @@ def step_outcome(
     )
 
 
-def packed_outcomes(outcomes: list[Outcome]) -> bytes:
-    """Pack outcomes as outputs.tar, which runner.sh writes and `jobs/wire.py` reads."""
+def packed_outcomes(outcomes: list[Outcome], inputs: bytes | None = None) -> bytes:
+    """Pack outcomes as outputs.tar, which runner.sh writes and `jobs/archive.py` reads.
+
+    `inputs` is the content of the task's inputs.tar, if the archive shall name its checksum.
+    """
     content: dict[str, bytes] = {}
     lines = ["wqmaster 1", f"host {outcomes[0].host}"]
+    if inputs is not None:
+        lines.append(f"inputs {sha256(inputs).hexdigest()}")
     for number, one in enumerate(outcomes):
         for step in one.steps:
             hundredths = round(step.wall_time * 100)
@@ -106,7 +111,8 @@ class MemoryEngine:
         outcomes = [one for one in answers if isinstance(one, Outcome)]
         result = next((one for one in answers if isinstance(one, TaskResult)), TaskResult.OK)
         if result is TaskResult.OK:
-            (folder / "outputs.tar").write_bytes(packed_outcomes(outcomes))
+            inputs = (folder / "inputs.tar").read_bytes()
+            (folder / "outputs.tar").write_bytes(packed_outcomes(outcomes, inputs))
         host = outcomes[0].host if outcomes else HOST
         return Returned(task.id, result, 0, host, started=1.0, finished=2.0)
 

@@ -2,20 +2,21 @@
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from wqmaster.database import records
 from wqmaster.database.attempts import History, key_of
 from wqmaster.database.base import CampaignStore
 from wqmaster.database.reasons import is_about_access, reason
 from wqmaster.engines.base import Returned, TaskResult
-from wqmaster.errors import ArchiveError
+from wqmaster.errors import ArchiveError, ArchiveTooLarge
+from wqmaster.jobs.archive import Archive
 from wqmaster.jobs.failures import NO_SPACE_MESSAGE, Failure, FailureClass
-from wqmaster.jobs.job import Asked, Outcome
+from wqmaster.jobs.job import Asked, Outcome, StepOutcome
 from wqmaster.jobs.molecule import Document
-from wqmaster.jobs.wire import Archive
 from wqmaster.recipe import retry
 from wqmaster.recipe.judgement import Verdict, judge
 from wqmaster.recipe.recipe import Recipe
@@ -35,9 +36,8 @@ from wqmaster.run.collector.refusals import (
     can_be_about_data,
     is_about_data,
 )
-from wqmaster.run.kept_files import safe_name
+from wqmaster.run.kept_files import KeptFiles, safe_name
 from wqmaster.run.spool import Spool
-from wqmaster.system.files import replacing
 from wqmaster.system.lines import last_line
 from wqmaster.system.passing import can_pass
 
@@ -76,12 +76,18 @@ class _Judged:
     final: bool = False  # whether the job's document has failed
     is_refused: bool = False  # whether the database refuses it, so that little is recorded
 
+    @property
+    def steps(self) -> tuple[StepOutcome, ...]:
+        return self.outcome.steps if self.outcome else ()
+
 
 @dataclass
 class _Batch:
     jobs: list[_Judged] = field(default_factory=list)
     tasks: list[str] = field(default_factory=list)
     size: int = 0
+    # Archives with large files to keep, which are open until the batch is stored.
+    archives: list[Archive] = field(default_factory=list)
 
 
 class Collector:
@@ -91,7 +97,7 @@ class Collector:
         self._recipe = recipe
         self._store = store
         self._spool = spool
-        self._kept = kept
+        self._kept = KeptFiles(kept)
 
     def process(self, requests: Sequence[Collect]) -> Iterator[Begins | Commits | Waits | Ended]:
         """Judge and commit the tasks of `requests`; yield the messages to the master."""
@@ -129,7 +135,7 @@ class Collector:
             problem: Failure | None = _CRASHED
         else:
             yield Begins(task=task, job=WHOLE_ARCHIVE)
-            archive, problem = _open(archive_path, returned)
+            archive, problem = _open(self._spool, archive_path, returned)
         try:
             for number, job in enumerate(asked):
                 yield Begins(task=task, job=number)
@@ -147,13 +153,16 @@ class Collector:
                 batch.jobs.append(_Judged(task, number, job, returned, outcome, verdict))
         finally:
             if archive is not None:
-                archive.close()
+                if any(step.large for job in batch.jobs if job.task == task for step in job.steps):
+                    batch.archives.append(archive)
+                else:
+                    archive.close()
 
     def _judge_job(
         self, archive: Archive, number: int, asked: Asked
     ) -> tuple[Outcome | None, Verdict]:
         try:
-            outcome = archive.outcome(number)
+            outcome = archive.outcome(number, self._recipe.read_files)
         except ArchiveError as error:
             return None, Verdict(failure=Failure(FailureClass.TRUNCATED, error.message))
         return outcome, judge(self._recipe, asked, outcome)
@@ -174,11 +183,8 @@ class Collector:
         steps = (
             replace(
                 step,
-                files={
-                    name: content
-                    for name, content in step.files.items()
-                    if name in kept.get(step.name, ())
-                },
+                files=_only(step.files, kept.get(step.name, ())),
+                large=_only(step.large, kept.get(step.name, ())),
             )
             for step in outcome.steps
         )
@@ -205,6 +211,8 @@ class Collector:
         ended: dict[str, list[EndedJob]] = {task: [] for task in batch.tasks}
         for job in batch.jobs:
             ended[job.task].append(_ended(job))
+        for archive in batch.archives:
+            archive.close()
         for task, jobs in ended.items():
             self._spool.remove(task, keep=self._store.campaign.archive.keep == "all")
             yield Ended(task=task, jobs=tuple(jobs))
@@ -260,13 +268,13 @@ class Collector:
                 continue
             try:
                 self._keep_files(job, stored.get(key, frozenset()))
-            except OSError as error:
-                if can_pass(error):
+            except (OSError, ArchiveError) as error:
+                if isinstance(error, OSError) and can_pass(error):
                     raise
-                failure = job.verdict.failure or Failure(
-                    FailureClass.NOT_STORED, f"a file cannot be kept: {error}"
-                )
-                job.verdict = Verdict(failure=failure)
+                failure = Failure(FailureClass.NOT_STORED, f"a file cannot be kept: {error}")
+                if isinstance(error, ArchiveError):
+                    failure = Failure(FailureClass.TRUNCATED, error.message)
+                job.verdict = Verdict(failure=job.verdict.failure or failure)
                 good.remove(job)
         refused = self._store.results.commit(
             [
@@ -313,7 +321,7 @@ class Collector:
         return {key: frozenset(steps) for key, steps in found.items()}
 
     def _keep_files(self, job: _Judged, stored: frozenset[str]) -> None:
-        steps = {step.name: step for step in job.outcome.steps} if job.outcome else {}
+        steps = {step.name: step for step in job.steps}
         passed = {result.step for result in job.verdict.results}
         if self._recipe.commits_steps and job.verdict.failure is None:
             stored = frozenset()  # the results that they belong to are replaced
@@ -322,9 +330,12 @@ class Collector:
                 continue
             for file, pattern in wanted.keep_files:
                 name = pattern.replace("{id}", safe_name(job.asked.document))
-                content = steps[wanted.request.name].files[file]
-                with replacing(self._kept / name) as part:
-                    part.write_bytes(content)
+                step = steps[wanted.request.name]
+                with self._kept.replacing(name) as target:
+                    if file in step.large:
+                        step.large[file].copy_to(target)
+                    else:
+                        target.write(step.files[file])
 
     def _record(self, job: _Judged) -> Document:
         failure = job.verdict.failure
@@ -357,11 +368,17 @@ def _ended(job: _Judged) -> EndedJob:
     return EndedJob(key=key_of(job.asked.document), host=host, failure=failure, warned=warned)
 
 
-def _open(path: Path, returned: Returned) -> tuple[Archive | None, Failure | None]:
+def _only(files: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    return {name: found for name, found in files.items() if name in names}
+
+
+def _open(spool: Spool, path: Path, returned: Returned) -> tuple[Archive | None, Failure | None]:
     """The archive of a returned task; if it is unusable, the failure of the task's jobs instead."""
     if returned.result is TaskResult.OK:
         try:
-            return Archive(path), None
+            return spool.opened(path, returned), None
+        except ArchiveTooLarge as error:
+            return None, Failure(FailureClass.OUTPUT_TOO_LARGE, error.message)
         except ArchiveError as error:
             return None, Failure(FailureClass.TRUNCATED, error.message)
     kind = _BY_RESULT[returned.result]

@@ -19,11 +19,14 @@ class _Message(BaseModel):
 class Configuration(_Message):
     """The first message to a collector. It holds secrets, so it is sent only through a pipe."""
 
+    # No error and no log quotes it.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
     recipe: str  # the recipe's hash, which must still be that of the campaign's files
-    campaign: str  # the campaign, in MongoDB's extended JSON
+    campaign: str = Field(repr=False)  # the campaign, in MongoDB's extended JSON
     path: str  # path of the campaign file
     folder: str  # the campaign's folder
-    uri: str  # address of the database
+    uri: str = Field(repr=False)  # address of the database
     number: int = 0  # the collector's number, counted from 1
 
 

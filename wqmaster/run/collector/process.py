@@ -103,7 +103,7 @@ def main() -> None:
 
     campaign = Campaign.model_validate({**json_util.loads(configured.campaign), "folder": folder})
     loaded = LoadedCampaign(campaign, Source(Path(configured.path), None), frozenset())
-    spool = Spool(folder / "spool")
+    spool = Spool(folder / "spool", campaign.archive.most_bytes)
     kept = folder / "kept"
     kept.mkdir(exist_ok=True)
     recipe = resolve(loaded, runs=False)
