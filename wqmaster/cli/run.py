@@ -35,6 +35,7 @@ from wqmaster.run.progress import Progress
     help="Time for running tasks to finish after Ctrl-C, in seconds or with a unit (5min).",
 )
 @click.option("--no-audit", is_flag=True, help="Run without the audit that CAMPAIGN asks for.")
+@click.option("--no-canary", is_flag=True, help="Run all documents without waiting for the first.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only errors and the summary.")
 def command(
     campaign: Path,
@@ -44,6 +45,7 @@ def command(
     watch: bool,
     grace: float,
     no_audit: bool,
+    no_canary: bool,
     quiet: bool,
 ) -> None:
     """Run CAMPAIGN: compute all documents without a result.
@@ -58,7 +60,8 @@ def command(
         stages = Stages(shown, grace)
 
         def stage(part: Recipe, name: str) -> Progress:
-            return stages.run(part, assembly.RunOptions(grace=grace, stage=name))
+            parts = assembly.RunOptions(grace=grace, stage=name, canary=not no_canary)
+            return stages.run(part, parts)
 
         if audit is not None and not no_audit:
             if limit is not None and limit < audit.sample:
@@ -69,7 +72,9 @@ def command(
                 passed = _audited(recipe, stages, stage, quiet=quiet)
                 if limit is not None:
                     limit = max(0, limit - passed)
-        options = assembly.RunOptions(watch=watch, limit=limit, grace=grace)
+        options = assembly.RunOptions(
+            watch=watch, limit=limit, grace=grace, canary=not no_canary
+        )
         progress = stages.run(recipe, options)
     progress.notes = list(dict.fromkeys(stages.notes))
     summary(progress, recipe.loaded, campaign)

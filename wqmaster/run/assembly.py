@@ -27,10 +27,11 @@ from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import DatabaseError, FolderError, NothingMatches
 from wqmaster.factory import Handle
 from wqmaster.recipe.recipe import Recipe
+from wqmaster.run.canary import CanaryMeter, good_enough
 from wqmaster.run.collector.pool import Collectors
 from wqmaster.run.collector.process import configuration
 from wqmaster.run.feed import Feed
-from wqmaster.run.guards import Guards, SpoolGuard
+from wqmaster.run.guards import Guards, Meter, SpoolGuard
 from wqmaster.run.master import Master
 from wqmaster.run.other_names import where_else
 from wqmaster.run.programs import asked_for_version, check_programs
@@ -56,6 +57,7 @@ class RunOptions:
     limit: int | None = None  # the largest number of documents that this run computes
     grace: float = 60.0  # seconds that running tasks may take to finish after a stop
     stage: str | None = None  # what this run is a part of, for its progress
+    canary: bool = True  # whether the campaign's canary goes first
 
 
 def cores() -> int:
@@ -254,6 +256,21 @@ def add_reference_atoms(store: Store, loaded: LoadedCampaign) -> list[str]:
     return [f"{added} reference atom{'s' if added > 1 else ''} added to the documents"]
 
 
+def meters(
+    recipe: Recipe, store: Store, counts: Counts | None, options: RunOptions
+) -> list[Meter]:
+    """The meters of a run. Results of earlier runs replace the canary."""
+    loaded, found = recipe.loaded, list[Meter]()
+    command = f"{this_command()} resume {loaded.typed}"
+    canary = loaded.campaign.canary if options.canary else None
+    if canary is not None:
+        enough = good_enough(canary)
+        done = store.done_up_to(enough, _COUNT_TIMEOUT_SECONDS) if counts is None else counts.done
+        if done < enough:
+            found.append(CanaryMeter(canary, command))
+    return found
+
+
 def local_count(campaign: Campaign) -> int:
     """The number of workers, if they run on this machine."""
     stated = campaign.workers.count if isinstance(campaign.workers, LocalWorkers) else None
@@ -348,7 +365,7 @@ def run(
             collectors=collectors,
             factory=workforce,
             progress=progress,
-            guards=Guards([SpoolGuard(progress)]),
+            guards=Guards([SpoolGuard(progress)], meters(recipe, store, counts, options)),
             watch=options.watch,
             limit=options.limit,
             after=after,

@@ -12,13 +12,15 @@ from typing import Any
 
 from pymongo.errors import OperationFailure, PyMongoError
 
+from wqmaster.database.attempts import key_of
 from wqmaster.database.base import CampaignStore
+from wqmaster.database.records import storable
 from wqmaster.engines.base import Engine, Returned
 from wqmaster.factory import Demand, Handle, Trouble
 from wqmaster.jobs.molecule import Document
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run.collector.base import CollectorPool
-from wqmaster.run.collector.messages import Ended
+from wqmaster.run.collector.messages import Ended, EndedJob, JobFailure
 from wqmaster.run.feed import Fed, Feed
 from wqmaster.run.flights import Flights
 from wqmaster.run.guards import Guards
@@ -169,25 +171,38 @@ class Master:
         size = self._campaign.bundle.size
         if time.monotonic() < self._no_database_until:
             return
-        self.progress.hold = self._guards.hold()
-        if self.progress.hold is not None:
-            return
+        if not self._flights.any_sent and not self._collectors.busy and not self._feed.retrying:
+            self._guards.idle()
         hungry = self._engine.hungry()
         until = time.monotonic() + _FEEDING_SECONDS
         try:
             while hungry > 0 and time.monotonic() < until and not self.stopping:
-                fed = self._feed.take(size)
+                room = self._guards.room()
+                fed = [] if room.is_full else self._feed.take(room.size(size), room.new)
                 if not fed:
                     break
                 hungry -= self._send(fed)
+            self._look_at_holds()
             self._recovered()
         except OperationFailure:
             raise  # the server did answer, and would give the same answer again
         except PyMongoError as error:
             self._lost_database(error)
 
+    def _look_at_holds(self) -> None:
+        """Publish why documents are held back, unless there are none."""
+        hold = self._guards.hold()
+        if hold is not None:
+            self._feed.look()
+            if self._feed.no_new if hold.retries_go_on else self._feed.exhausted:
+                hold = None
+        before, self.progress.hold = self.progress.hold, hold
+        if hold is not None and not hold.is_routine and (before is None or before.is_routine):
+            log.warning("held: %s", hold)
+
     def _send(self, fed: list[Fed]) -> int:
         """Send tasks for `fed`; return how many."""
+        self._guards.sent([key_of(one.document) for one in fed])
         sent, bad = self._sender.send(fed)
         self._give_up(bad)
         return sent
@@ -205,6 +220,7 @@ class Master:
                 "document %s: %s: %s", record["document"], record["class"], record["message"]
             )
             self.progress.failures[record["class"]] += 1
+        self._guards.ended(Ended(task="", jobs=tuple(map(_given_up, bad))))
         self.progress.rate.add(len(bad))
 
     # --- returned tasks ----------------------------------------------------------------------
@@ -227,10 +243,10 @@ class Master:
 
     def _hear(self, ended: Ended) -> None:
         self._flights.commit(ended.task, (job.key for job in ended.jobs))
+        self._guards.ended(ended)
         for job in ended.jobs:
             failure = job.failure
             self._flights.land(job.key, again=failure is not None and not failure.final)
-            self._guards.heard(job)
             if self._hosts.heard(job.host, failure.failure_class if failure else None):
                 log.warning(
                     "host %s keeps failing jobs; not using it for %d s", job.host, BLOCK_SECONDS
@@ -304,7 +320,8 @@ class Master:
 
     def _wanted(self) -> int | None:
         """The number of jobs that workers have yet to do; None if it is unknown."""
-        if self._ended():
+        hold = self.progress.hold
+        if self._ended() or (hold is not None and not hold.is_routine):
             return self.progress.sent
         left = self.progress.left
         if left is None:
@@ -332,3 +349,10 @@ class Master:
         if self._no_database_until:
             log.warning("the database can be reached again")
         self._no_database_until = 0.0
+
+
+def _given_up(record: Document) -> EndedJob:
+    """How a document ended from which no job can be built; `record` is its failed attempt."""
+    message = storable(record["message"])
+    failure = JobFailure(failure_class=record["class"], message=message, final=True)
+    return EndedJob(key=key_of(record["document"]), host="", failure=failure)
