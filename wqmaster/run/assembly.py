@@ -27,6 +27,7 @@ from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import DatabaseError, FolderError, NothingMatches
 from wqmaster.factory import Handle
 from wqmaster.recipe.recipe import Recipe
+from wqmaster.run.breaker import BreakerMeter
 from wqmaster.run.canary import CanaryMeter, good_enough
 from wqmaster.run.collector.pool import Collectors
 from wqmaster.run.collector.process import configuration
@@ -268,6 +269,9 @@ def meters(
         done = store.done_up_to(enough, _COUNT_TIMEOUT_SECONDS) if counts is None else counts.done
         if done < enough:
             found.append(CanaryMeter(canary, command))
+    breaker = loaded.campaign.breaker
+    if breaker is not None:
+        found.append(BreakerMeter(breaker, command))
     return found
 
 

@@ -171,7 +171,7 @@ class Master:
         size = self._campaign.bundle.size
         if time.monotonic() < self._no_database_until:
             return
-        if not self._flights.any_sent and not self._collectors.busy and not self._feed.retrying:
+        if not self._flights.any_sent and not self._collectors.busy:
             self._guards.idle()
         hungry = self._engine.hungry()
         until = time.monotonic() + _FEEDING_SECONDS
