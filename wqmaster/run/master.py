@@ -24,7 +24,7 @@ from wqmaster.run.collector.messages import Ended, EndedJob, JobFailure
 from wqmaster.run.feed import Fed, Feed
 from wqmaster.run.flights import Flights
 from wqmaster.run.guards import Guards
-from wqmaster.run.host_blocklist import BLOCK_SECONDS, Hosts
+from wqmaster.run.hosts import Hosts
 from wqmaster.run.progress import Progress, RunState
 from wqmaster.run.sending import Sender
 from wqmaster.run.spool import Spool
@@ -78,7 +78,8 @@ class Master:
         self._grace = grace
         self._show = show
         self._guards = guards or Guards()
-        self._hosts = Hosts()
+        self.hosts = Hosts(engine.block_host, engine.unblock_host)
+        progress.hosts = self.hosts.published
         self._flights = Flights(progress, lambda document: self._feed.again(document))
         self._feed = Feed(
             store,
@@ -244,14 +245,10 @@ class Master:
     def _hear(self, ended: Ended) -> None:
         self._flights.commit(ended.task, (job.key for job in ended.jobs))
         self._guards.ended(ended)
+        self.hosts.ended(ended)
         for job in ended.jobs:
             failure = job.failure
             self._flights.land(job.key, again=failure is not None and not failure.final)
-            if self._hosts.heard(job.host, failure.failure_class if failure else None):
-                log.warning(
-                    "host %s keeps failing jobs; not using it for %d s", job.host, BLOCK_SECONDS
-                )
-                self._engine.block_host(job.host, BLOCK_SECONDS)
             if failure is None:
                 self.progress.done += 1
                 self.progress.warned += job.warned

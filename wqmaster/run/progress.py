@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -94,6 +94,7 @@ class Progress:
     host: str | None = None  # the name by which workers reach this machine
     waits_for_workers: bool = False  # whether the user must start workers or their factory
     notes: list[str] = field(default_factory=list)  # remarks for the end of the run
+    hosts: Callable[[], Mapping[str, Any]] = dict  # the hosts for `status --hosts`
     stage: str | None = None  # what this run is a part of, such as an audit
 
     @property
@@ -183,6 +184,7 @@ class Progress:
             "workers_lost": self.stats.workers_lost,
             "trouble": self.trouble,
             "hold": self.hold.published() if self.hold else None,
+            "hosts": self.hosts(),
             "port": self.port,
             "listens_on": self.host,
         }
