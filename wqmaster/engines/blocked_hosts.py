@@ -42,6 +42,14 @@ class BlockedHosts:
         if self._blocks.pop(host, None) is not None:
             self._manager.unblock_host(host)
 
+    def returned(self, host: str, task_id: str) -> None:
+        """Take note that a task has returned: a short one was never seen running."""
+        block = self._blocks.get(host)
+        if block is not None and block.is_open and task_id not in block.before:
+            self._manager.block_host(host)
+            block.is_open = False
+            block.until = time.monotonic() + _DECISION_SECONDS
+
     def look(self, running: Callable[[], list[RunningTask]]) -> None:
         """Try the hosts that have been blocked long enough; `running` is the engine's method."""
         now = time.monotonic()

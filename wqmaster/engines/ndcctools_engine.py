@@ -93,6 +93,7 @@ class NdcctoolsEngine:
         report = self._manager.wait(seconds)
         if report is None:
             return None
+        self._blocked.returned(report.host, report.task_id)
         held = self._forget(report.task_id)
         if held is None:
             return None  # the task was canceled

@@ -258,7 +258,7 @@ def add_reference_atoms(store: Store, loaded: LoadedCampaign) -> list[str]:
 
 
 def meters(
-    recipe: Recipe, store: Store, counts: Counts | None, options: RunOptions
+    recipe: Recipe, store: Store, progress: Progress, options: RunOptions
 ) -> list[Meter]:
     """The meters of a run. Results of earlier runs replace the canary."""
     loaded, found = recipe.loaded, list[Meter]()
@@ -266,12 +266,14 @@ def meters(
     canary = loaded.campaign.canary if options.canary else None
     if canary is not None:
         enough = good_enough(canary)
-        done = store.done_up_to(enough, _COUNT_TIMEOUT_SECONDS) if counts is None else counts.done
+        done = progress.done_before
+        if progress.total is None:
+            done = store.done_up_to(enough, _COUNT_TIMEOUT_SECONDS)
         if done < enough:
             found.append(CanaryMeter(canary, command))
     breaker = loaded.campaign.breaker
     if breaker is not None:
-        found.append(BreakerMeter(breaker, command))
+        found.append(BreakerMeter(breaker, command, lambda: progress.hosts_running))
     return found
 
 
@@ -369,7 +371,7 @@ def run(
             collectors=collectors,
             factory=workforce,
             progress=progress,
-            guards=Guards([SpoolGuard(progress)], meters(recipe, store, counts, options)),
+            guards=Guards([SpoolGuard(progress)], meters(recipe, store, progress, options)),
             watch=options.watch,
             limit=options.limit,
             after=after,

@@ -28,6 +28,7 @@ from wqmaster.run.hosts import Hosts
 from wqmaster.run.progress import Progress, RunState
 from wqmaster.run.sending import Sender
 from wqmaster.run.spool import Spool
+from wqmaster.run.stragglers import Stragglers
 
 log = logging.getLogger("wqmaster.master")
 
@@ -80,6 +81,9 @@ class Master:
         self._guards = guards or Guards()
         self.hosts = Hosts(engine.block_host, engine.unblock_host)
         progress.hosts = self.hosts.published
+        self._stragglers = Stragglers(
+            self._campaign.campaign_config.job_timeout, has_software=bool(self._campaign.software)
+        )
         self._flights = Flights(progress, lambda document: self._feed.again(document))
         self._feed = Feed(
             store,
@@ -246,6 +250,7 @@ class Master:
         self._flights.commit(ended.task, (job.key for job in ended.jobs))
         self._guards.ended(ended)
         self.hosts.ended(ended)
+        self._stragglers.ended(ended)
         for job in ended.jobs:
             failure = job.failure
             self._flights.land(job.key, again=failure is not None and not failure.final)
@@ -291,6 +296,9 @@ class Master:
             return
         self._beat = now
         self._look_at_factory()
+        running = self._engine.running()
+        self.progress.hosts_running = len({task.host for task in running} - {""})
+        self.progress.slow = self._stragglers.slow(running, self._flights.sent)
         try:
             self._store.presence.heartbeat(self.token, self.progress.published())
             self._recovered()

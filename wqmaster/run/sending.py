@@ -75,4 +75,5 @@ class Sender:
         inputs = wire.pack([one.job for one in bundle])
         folder = self._spool.submit(task.id, [one.asked for one in bundle], inputs)
         self._engine.submit(task, folder)
-        self._flights.send(task.id, [one.asked.document for one in bundle])
+        sizes = [one.asked.natoms for one in bundle] if task.plain else []
+        self._flights.send(task.id, [one.asked.document for one in bundle], sizes)
