@@ -72,9 +72,7 @@ def command(
                 passed = _audited(recipe, stages, stage, quiet=quiet)
                 if limit is not None:
                     limit = max(0, limit - passed)
-        options = assembly.RunOptions(
-            watch=watch, limit=limit, grace=grace, canary=not no_canary
-        )
+        options = assembly.RunOptions(watch=watch, limit=limit, grace=grace, canary=not no_canary)
         progress = stages.run(recipe, options)
     progress.notes = list(dict.fromkeys(stages.notes))
     summary(progress, recipe.loaded, campaign)

@@ -154,7 +154,9 @@ def _lines(found: dict[str, Any], campaign: Path) -> Iterator[str]:
 def command(campaign: Path, hosts: bool, slow: bool, output: Output) -> None:
     """Show how many documents are done, failed and pending.
 
-    With --hosts or --slow, show what the running master knows of hosts or slow tasks. A result is stale if its document's molecule has changed since.
+    With --hosts or --slow, list what the running master knows of hosts or slow tasks instead.
+
+    A result is stale if its document's molecule has changed since.
     """
     file = loaded(campaign)
     recipe: Recipe | None = None

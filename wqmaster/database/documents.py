@@ -277,7 +277,7 @@ class Store:
 
     def done_up_to(self, count: int, seconds: float) -> int:
         """How many documents are done, counted up to `count`; 0 if that takes too long."""
-        bound = {"maxTimeMS": int(seconds * 1000)}
+        bound: dict[str, Any] = {"maxTimeMS": int(seconds * 1000)}
         try:
             return self.documents.count_documents(self._done(), limit=count, **bound)
         except ExecutionTimeout:

@@ -27,13 +27,12 @@ from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import DatabaseError, FolderError, NothingMatches
 from wqmaster.factory import Handle
 from wqmaster.recipe.recipe import Recipe
-from wqmaster.run.breaker import BreakerMeter
-from wqmaster.run.canary import CanaryMeter, good_enough
 from wqmaster.run.collector.pool import Collectors
 from wqmaster.run.collector.process import configuration
 from wqmaster.run.feed import Feed
-from wqmaster.run.guards import Guards, Meter, SpoolGuard
+from wqmaster.run.guards import Guards, SpoolGuard
 from wqmaster.run.master import Master
+from wqmaster.run.meters import meters
 from wqmaster.run.other_names import where_else
 from wqmaster.run.programs import asked_for_version, check_programs
 from wqmaster.run.progress import Progress, RunState
@@ -257,26 +256,6 @@ def add_reference_atoms(store: Store, loaded: LoadedCampaign) -> list[str]:
     return [f"{added} reference atom{'s' if added > 1 else ''} added to the documents"]
 
 
-def meters(
-    recipe: Recipe, store: Store, progress: Progress, options: RunOptions
-) -> list[Meter]:
-    """The meters of a run. Results of earlier runs replace the canary."""
-    loaded, found = recipe.loaded, list[Meter]()
-    command = f"{this_command()} resume {loaded.typed}"
-    canary = loaded.campaign.canary if options.canary else None
-    if canary is not None:
-        enough = good_enough(canary)
-        done = progress.done_before
-        if progress.total is None:
-            done = store.done_up_to(enough, _COUNT_TIMEOUT_SECONDS)
-        if done < enough:
-            found.append(CanaryMeter(canary, command))
-    breaker = loaded.campaign.breaker
-    if breaker is not None:
-        found.append(BreakerMeter(breaker, command, lambda: progress.hosts_running))
-    return found
-
-
 def local_count(campaign: Campaign) -> int:
     """The number of workers, if they run on this machine."""
     stated = campaign.workers.count if isinstance(campaign.workers, LocalWorkers) else None
@@ -371,7 +350,9 @@ def run(
             collectors=collectors,
             factory=workforce,
             progress=progress,
-            guards=Guards([SpoolGuard(progress)], meters(recipe, store, progress, options)),
+            guards=Guards(
+                [SpoolGuard(progress)], meters(loaded, store, progress, canary=options.canary)
+            ),
             watch=options.watch,
             limit=options.limit,
             after=after,

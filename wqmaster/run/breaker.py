@@ -1,8 +1,9 @@
 """The circuit breaker: hold a run in which most jobs suddenly fail with the same class.
 
 How many verdicts that takes depends on what a class says about its cause: a lost file system shows
-in a hundred of them, whereas hundreds of hard molecules in a row are normal in sorted input. After a
-pause, a few documents are tried, and the run goes on by itself if they do not fail in the same way.
+in a hundred of them, whereas hundreds of hard molecules in a row are normal in sorted input. After
+a pause, a few documents are tried, and the run goes on by itself if they do not fail in the same
+way.
 """
 
 import time
@@ -129,7 +130,9 @@ class BreakerMeter:
         self._hosts_now = hosts_now
         self._clock = clock
         self._thresholds: dict[Cause, Threshold] = {
-            cause: getattr(breaker, cause) for cause in Cause
+            Cause.INFRASTRUCTURE: breaker.infrastructure,
+            Cause.PROGRAM: breaker.program,
+            Cause.SCIENCE: breaker.science,
         }
         self._windows = {
             cause: _Window(threshold.verdicts) for cause, threshold in self._thresholds.items()

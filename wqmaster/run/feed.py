@@ -96,8 +96,8 @@ class Feed:
     def take(self, count: int, new: int | None = None) -> list[Fed]:
         """Return at most `count` documents; fewer if there are no more now, or time is up.
 
-        At most `new` of them were not fed before (None: any number). A search among many failed documents is interrupted after a second, and the next call
-        continues it.
+        At most `new` of them were not fed before (None: any number). A search among many failed
+        documents is interrupted after a second, and the next call continues it.
 
         Raises:
             PyMongoError: the database cannot be reached; nothing is lost by calling again.

@@ -104,7 +104,8 @@ class Guards:
 
     def hold(self) -> Hold | None:
         """The most important reason not to send jobs; None if there is none."""
-        holds = [hold for one in (*self._guards, *self._meters) if (hold := one.hold()) is not None]
+        asked = [*(guard.hold() for guard in self._guards), *(one.hold() for one in self._meters)]
+        holds = [hold for hold in asked if hold is not None]
         return min(holds, key=lambda hold: hold.is_routine, default=None)
 
     def room(self) -> Room:

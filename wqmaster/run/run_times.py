@@ -106,10 +106,7 @@ class RunTimes:
         centers = {number: median(time for _, time in kept) for number, kept in self._bins.items()}
         off = [
             # Where there are enough similar sizes, the time is expected from these.
-            abs(
-                time
-                - (centers[number] if len(kept) >= MIN_TIMES else constant + exponent * size)
-            )
+            abs(time - (centers[number] if len(kept) >= MIN_TIMES else constant + exponent * size))
             for number, kept in self._bins.items()
             for size, time in kept
         ]

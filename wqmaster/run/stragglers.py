@@ -16,6 +16,8 @@ from wqmaster.run.run_times import RunTimes
 _DEVIATIONS = 4.0
 _MIN_FACTOR = 3.0
 _MIN_SECONDS = 30.0
+# How much longer a molecule may take that is smaller or larger than all with results.
+_EXTRAPOLATION_FACTOR = 2.0
 # Where nothing is expected, a task is slow after this share of its time limit, and this time.
 _LIMIT_SHARE = 0.5
 _UNKNOWN_SECONDS = 600.0
@@ -100,7 +102,10 @@ class Stragglers:
         if not known or len(known) < jobs:
             return None, max(_UNKNOWN_SECONDS, _LIMIT_SHARE * jobs * self._job_timeout)
         total = sum(one.seconds for one in known)
-        most = sum(one.at_most(_DEVIATIONS) for one in known)
+        most = sum(
+            one.at_most(_DEVIATIONS) * (_EXTRAPOLATION_FACTOR if one.is_extrapolated else 1.0)
+            for one in known
+        )
         return total, max(self._patience, self._patience - _MIN_SECONDS + most, _MIN_FACTOR * total)
 
 
