@@ -98,7 +98,9 @@ def test_a_task_that_hangs_is_named(campaigns: Campaigns, cli: Cli, engine: str)
             "coordinates": [[0.0, 0.0, 0.1], [0.0, 0.97, -0.8], [0.0, -0.97, -0.83]],
         }
     )
-    path = campaigns.write(engine=engine, software={"xtb": str(program)})
+    settings = campaigns.settings(engine=engine, software={"xtb": str(program)})
+    settings["campaign_config"]["job_timeout"] = 3600
+    path = campaigns.write(**settings)
     master = cli.start("run", path)
 
     def slow() -> Any:

@@ -96,6 +96,18 @@ def test_a_single_host_is_all_hosts() -> None:
     assert hear(meter(), ["killed"] * 1000, hosts=1) == 100
 
 
+def test_documents_without_a_molecule_have_no_host_and_hold_a_run_all_the_same() -> None:
+    found = meter(hosts_now=5)
+    hear(found, [None] * 1000)
+    failure = JobFailure(failure_class="bad_document", message="no coordinates", final=True)
+    for number in range(475):
+        assert found.hold() is None
+        found.ended(Ended(task="", jobs=(EndedJob(key=str(number), host="", failure=failure),)))
+    hold = found.hold()
+    assert hold is not None
+    assert " host" not in hold.reason
+
+
 def test_a_class_that_was_as_frequent_before_holds_nothing() -> None:
     found = meter()
     assert hear(found, ["killed", "killed", "killed", None] * 1000) is None
@@ -181,7 +193,8 @@ def test_a_user_who_lets_it_go_on_is_asked_again_later_each_time() -> None:
     counts = []
     for _ in range(4):
         counts.append(hear(found, ["killed"] * 10_000))
-        found.release()
+        assert found.release()
+    assert not found.release()
     assert counts == [80, 200, 400, 800]
     hear(found, [None] * 2000)
     assert hear(found, ["killed"] * 10_000) == 80

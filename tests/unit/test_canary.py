@@ -58,8 +58,16 @@ def test_most_of_the_canary_failing_with_one_class_holds_the_run() -> None:
     for part in ("8 of the first 9 documents", "program_missing", "on 2 hosts", "0: why 0"):
         assert part in hold.reason
     assert meter.room().new == 0
-    meter.release()
+    assert meter.release()
     assert (meter.hold(), meter.room()) == (None, Room())
+    assert not meter.release()
+
+
+def test_a_canary_without_verdicts_is_not_released() -> None:
+    meter = canary(10)
+    meter.sent(keys(10))
+    assert not meter.release()
+    assert meter.room().new == 0
 
 
 def test_a_few_results_release_the_rest() -> None:
@@ -187,9 +195,10 @@ def test_a_released_run_computes_the_rest(tmp_path: Path) -> None:
     def show(progress: object) -> None:
         if (hold := house.progress.hold) is not None and not hold.is_routine:
             house.engine.answer = well
-            meter.release()
+            assert master.release()
 
-    house.master(guards=Guards(meters=[meter]), show=show).run()
+    master = house.master(guards=Guards(meters=[meter]), show=show)
+    master.run()
     assert (house.progress.done, house.progress.failed) == (30, 10)
     assert house.progress.hold is None
 

@@ -183,15 +183,17 @@ class BreakerMeter:
         share, before = count / total, window.share_before(kind)
         if total < window.size or share < threshold.stop_share or share - before < _MIN_RISE:
             return
-        hosts = len(set(window.hosts[kind]) - {""})
+        on = window.hosts[kind]
+        hosts, unnamed = len(set(on) - {""}), on[""]
         there = max(window.all_hosts, self._hosts_now())
-        if hosts < min(self._setting.hosts, there):
+        # A job that was never sent, or whose worker was lost, need not have a host.
+        if 2 * unnamed < count and hosts < min(self._setting.hosts, there):
             return
         self._kind = kind
+        where = f" on {hosts} host{'' if hosts == 1 else 's'}" if hosts else ""
         self._reason = (
-            f"{count} of the last {total} jobs failed with {kind} on {hosts} "
-            f"host{'' if hosts == 1 else 's'} (before: {before:.0%}), for "
-            f"example {quoted(job.key)}: {quoted(failure.message)}"
+            f"{count} of the last {total} jobs failed with {kind}{where} (before: {before:.0%}), "
+            f"for example {quoted(job.key)}: {quoted(failure.message)}"
         )
         self._pauses = 0
         self._pause()
@@ -265,13 +267,15 @@ class BreakerMeter:
         self._patience[cause] = factor
         self._windows[cause].size = factor * self._thresholds[cause].verdicts
 
-    def release(self) -> None:
-        """Let the run go on.
+    def release(self) -> bool:
+        """Let the run go on; return whether it was held.
 
         Each time, it takes twice as many verdicts of the same cause to hold the run again, until
         half of them are results.
         """
-        if self._state is not _State.CLOSED:
-            cause = cause_of(self._kind)
-            self._be_patient(cause, min(_MAX_PATIENCE, 2 * self._patience[cause]))
-            self._close()
+        if self._state is _State.CLOSED:
+            return False
+        cause = cause_of(self._kind)
+        self._be_patient(cause, min(_MAX_PATIENCE, 2 * self._patience[cause]))
+        self._close()
+        return True

@@ -59,7 +59,7 @@ class CanaryMeter:
                 self._hosts.setdefault(kind, set()).add(job.host)
         open_ = self._jobs - self._decided
         if self._worst[1] < self._limit and self._worst[1] + open_ < self._limit:
-            self.release()
+            self._end()
 
     def idle(self) -> None:
         """Replace documents that have no verdict: they were deleted or computed by another."""
@@ -102,8 +102,16 @@ class CanaryMeter:
         new = max(0, self._jobs - len(self._keys))
         return Room(new=new, bundle=max(1, math.ceil(self._jobs * _TASK_SHARE)))
 
-    def release(self) -> None:
-        """Let the run go on; it has no canary any more."""
+    def release(self) -> bool:
+        """Let the run go on although the canary failed; return whether it held the run."""
+        hold = self.hold()
+        if hold is None or hold.is_routine:
+            return False
+        self._end()
+        return True
+
+    def _end(self) -> None:
+        """Let all documents pass from now on."""
         self._is_over = True
         self._keys.clear()
         self._waiting.clear()

@@ -73,8 +73,8 @@ class Meter(Protocol):
     def room(self) -> Room:
         """How many documents may be sent now."""
 
-    def release(self) -> None:
-        """Let the run go on, because a user says so."""
+    def release(self) -> bool:
+        """Let the run go on, because a user says so; return whether it was held."""
 
 
 class Guards:
@@ -116,6 +116,11 @@ class Guards:
         for meter in self._meters:
             room = room.and_also(meter.room())
         return room
+
+    def release(self) -> bool:
+        """Let the run go on if a meter holds it, because a user says so; return whether one did."""
+        released = [meter.release() for meter in self._meters]
+        return any(released)
 
 
 class SpoolGuard:

@@ -82,7 +82,8 @@ class Master:
         self.hosts = Hosts(engine.block_host, engine.unblock_host)
         progress.hosts = self.hosts.published
         self._stragglers = Stragglers(
-            self._campaign.campaign_config.job_timeout, has_software=bool(self._campaign.software)
+            self._campaign.campaign_config.job_timeout,
+            has_software=any(one.archive or one.url for one in self._campaign.software.values()),
         )
         self._flights = Flights(progress, lambda document: self._feed.again(document))
         self._feed = Feed(
@@ -114,6 +115,10 @@ class Master:
             self.progress.state = RunState.STOPPING
         else:
             self._at_once = True
+
+    def release(self) -> bool:
+        """Let a run go on that its canary or breaker holds; return whether it was held."""
+        return self._guards.release()
 
     @property
     def stopping(self) -> bool:
