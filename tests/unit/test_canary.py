@@ -12,6 +12,7 @@ from wqmaster.run.canary import CanaryMeter, good_enough
 from wqmaster.run.collector.messages import Ended, EndedJob, JobFailure
 from wqmaster.run.guards import Guards, Room
 from wqmaster.run.holds import HoldKind
+from wqmaster.run.meters import meters
 from wqmaster.testing import Answer, SandboxedJob, outcome, step_outcome
 
 
@@ -251,3 +252,21 @@ def test_retries_of_the_canary_pass_while_new_documents_wait(tmp_path: Path) -> 
     house.fill(20)
     house.master(guards=Guards(meters=[canary(4)])).run()
     assert house.progress.done == 20
+
+
+def test_results_of_earlier_runs_replace_the_canary(tmp_path: Path) -> None:
+    house = House(tmp_path, well)
+    loaded = house.recipe.loaded
+
+    def kinds(done: int, **options: bool) -> list[str]:
+        house.progress.done_before, house.progress.total = done, 1000
+        found = meters(loaded, house.store, house.progress, **options)  # type: ignore[arg-type]
+        return [type(meter).__name__ for meter in found]
+
+    enough = good_enough(Canary())
+    assert kinds(enough - 1, canary=True) == ["CanaryMeter", "BreakerMeter"]
+    assert kinds(enough, canary=True) == ["BreakerMeter"]
+    assert kinds(0, canary=False) == ["BreakerMeter"]
+    house = House(tmp_path, well, canary=False, breaker=False)
+    loaded = house.recipe.loaded
+    assert kinds(0, canary=True) == []
