@@ -43,7 +43,9 @@ def hear(meter: BreakerMeter, kinds: Iterable[str | None], hosts: int = 5) -> in
 
 def meter(clock: Clock | None = None, hosts_now: int = 0, **settings: int) -> BreakerMeter:
     breaker = Breaker(**settings)
-    return BreakerMeter(breaker, "wqmaster resume c.yaml", lambda: hosts_now, clock or Clock())
+    return BreakerMeter(
+        breaker, "wqmaster resume c.yaml", lambda: hosts_now, clock=clock or Clock()
+    )
 
 
 def test_a_sudden_run_of_lost_programs_holds_the_campaign() -> None:
@@ -94,6 +96,14 @@ def test_a_bad_host_holds_nothing_while_tasks_run_on_others() -> None:
 
 def test_a_single_host_is_all_hosts() -> None:
     assert hear(meter(), ["killed"] * 1000, hosts=1) == 100
+
+
+def test_verdicts_of_the_canary_do_not_count() -> None:
+    due = [False]
+    found = BreakerMeter(Breaker(), "wqmaster resume c.yaml", is_due=lambda: due[0])
+    assert hear(found, ["killed"] * 500) is None
+    due[0] = True
+    assert hear(found, ["killed"] * 500) == 100
 
 
 def test_documents_without_a_molecule_have_no_host_and_hold_a_run_all_the_same() -> None:

@@ -114,8 +114,8 @@ class _State(Enum):
 class BreakerMeter:
     """Holds a run when one failure class suddenly prevails on several hosts.
 
-    `hosts_now` returns on how many hosts tasks run. `command` lets the run go on. `clock` returns
-    seconds and never goes back.
+    `hosts_now` returns on how many hosts tasks run, `is_due` whether verdicts count: those of the
+    canary do not. `command` lets the run go on. `clock` returns seconds and never goes back.
     """
 
     def __init__(
@@ -123,11 +123,13 @@ class BreakerMeter:
         breaker: Breaker,
         command: str,
         hosts_now: Callable[[], int] = lambda: 0,
+        is_due: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._setting = breaker
         self._command = command
         self._hosts_now = hosts_now
+        self._is_due = is_due
         self._clock = clock
         self._thresholds: dict[Cause, Threshold] = {
             Cause.INFRASTRUCTURE: breaker.infrastructure,
@@ -156,6 +158,8 @@ class BreakerMeter:
 
     def ended(self, task: Ended) -> None:
         """Count the verdicts. A failure of the infrastructure counts once for the whole task."""
+        if not self._is_due():
+            return
         seen: set[str] = set()
         for job in task.jobs:
             if self._state is not _State.CLOSED:

@@ -35,6 +35,11 @@ class CanaryMeter:
         self._hosts: dict[str, set[str]] = {}
         self._is_over = False
 
+    @property
+    def is_over(self) -> bool:
+        """Whether all documents may pass."""
+        return self._is_over
+
     def sent(self, keys: Sequence[str]) -> None:
         """Add documents to the canary until it is complete."""
         if self._is_over:

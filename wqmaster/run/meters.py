@@ -19,7 +19,7 @@ def meters(
 
     `progress` has the counts at the start of the run.
     """
-    found: list[Meter] = []
+    first: CanaryMeter | None = None
     command = f"{this_command()} resume {loaded.typed}"
     asked = loaded.campaign.canary
     if asked is not None and canary:
@@ -28,8 +28,12 @@ def meters(
         if progress.total is None:
             done = store.done_up_to(enough, _COUNT_TIMEOUT_SECONDS)
         if done < enough:
-            found.append(CanaryMeter(asked, command))
+            first = CanaryMeter(asked, command)
     breaker = loaded.campaign.breaker
-    if breaker is not None:
-        found.append(BreakerMeter(breaker, command, lambda: progress.hosts_running))
-    return found
+    later = breaker and BreakerMeter(
+        breaker,
+        command,
+        hosts_now=lambda: progress.hosts_running,
+        is_due=lambda: first is None or first.is_over,
+    )
+    return [meter for meter in (first, later) if meter is not None]
