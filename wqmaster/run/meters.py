@@ -30,10 +30,14 @@ def meters(
         if done < enough:
             first = CanaryMeter(asked, command)
     breaker = loaded.campaign.breaker
-    later = breaker and BreakerMeter(
-        breaker,
-        command,
-        hosts_now=lambda: progress.hosts_running,
-        is_due=lambda: first is None or first.is_over,
-    )
-    return [meter for meter in (first, later) if meter is not None]
+    found: list[Meter] = [] if first is None else [first]
+    if breaker is not None:
+        found.append(
+            BreakerMeter(
+                breaker,
+                command,
+                hosts_now=lambda: progress.hosts_running,
+                is_due=lambda: first is None or first.is_over,
+            )
+        )
+    return found
