@@ -69,6 +69,42 @@ def test_a_program_that_is_broken_everywhere_fails_a_few_documents_only(
     assert campaigns.documents.count_documents({"xtb.gfn2.energy": {"$lt": 0}}) == 60
 
 
+def test_a_program_that_breaks_later_holds_the_run_until_it_is_mended(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    """The run pauses, tries a few documents from time to time, and goes on by itself."""
+    program, broken = campaigns.folder / "some-xtb", campaigns.folder / "broken"
+    program.write_text(
+        f'#!/bin/sh\n[ -e "{broken}" ] && [ "$1" != --version ] && exit 0\n'
+        f'exec "{shutil.which("xtb")}" "$@"\n'
+    )
+    program.chmod(0o755)
+    campaigns.waters(120)
+    path = campaigns.write(
+        engine="taskvine",
+        software={"xtb": str(program)},
+        canary={"jobs": 5},
+        breaker={
+            "infrastructure": {"verdicts": 20, "stop_share": 0.8},
+            "pause": 2,
+            "probe": 3,
+        },
+    )
+    master = cli.start("run", path)
+    wait_until(lambda: campaigns.documents.count_documents({"xtb.gfn2": {"$ne": None}}) >= 30)
+    broken.touch()
+    found = wait_until(lambda: held(cli, path))
+    assert found["master"]["hold"]["kind"] == "breaker"
+    assert "truncated" in found["master"]["hold"]["reason"]
+    broken.unlink()
+    output, _ = master.communicate(timeout=120)
+    done = campaigns.documents.count_documents({"xtb.gfn2": {"$ne": None}})
+    failed = campaigns.failures.count_documents({"final": True})
+    assert done + failed == 120
+    assert failed < 60
+    assert "test: finished" in output
+
+
 def test_a_campaign_that_is_smaller_than_the_canary_ends(campaigns: Campaigns, cli: Cli) -> None:
     program = campaigns.folder / "some-xtb"
     program.write_text(f'#!/bin/sh\n[ "$1" = --version ] && exec {shutil.which("xtb")} "$@"\n')
