@@ -624,7 +624,7 @@ def test_canary_and_breaker_have_defaults_and_can_be_switched_off(tmp_path: Path
         ("canary: {stopshare: 0.8}", "did you mean 'stop_share'?"),
         ("canary: 50", "canary: must be a mapping"),
         ("breaker: {hosts: 0}", "breaker.hosts: must be at least 1"),
-        ("breaker: {scence: {}}", "did you mean 'science'?"),
+        ("breaker: {sciences: {}}", "did you mean 'science'?"),
         ("breaker: {science: {verdicts: 1, stop_share: 1}}", "must be at least 10"),
         ("breaker: {pause: 5 parsecs}", "is not a time"),
     ],
