@@ -104,6 +104,8 @@ class ErrorCode(StrEnum):
     ENGINE_NOT_STARTED = "engine-not-started"  # the engine does not start
     MASTER_NOT_RUNNING = "master-not-running"  # the campaign is not running
     MASTER_TROUBLED = "master-troubled"  # a running master reports trouble
+    CAMPAIGN_HELD = "campaign-held"  # most jobs fail in the same way, so no more are sent
+    TASKS_SLOW = "tasks-slow"  # tasks run much longer than expected
     VERSIONS_DIFFER = "versions-differ"  # programs of different ndcctools versions are mixed
     PORT_IN_USE = "port-in-use"  # another program listens on the port
     PORT_UNUSABLE = "port-unusable"  # this process may not listen on the port

@@ -234,6 +234,25 @@ def test_a_canceled_task_ends_and_never_comes_back(harness: Harness, tmp_path: P
     assert (stats.waiting, stats.running) == (0, 0)
 
 
+def test_the_engine_names_the_host_of_a_running_task(harness: Harness, tmp_path: Path) -> None:
+    begun, go = tmp_path / "begun", tmp_path / "go"
+    before = time.time()
+    for number in range(3):
+        harness.submit(
+            f"t{number}",
+            shell_job(f"echo >> {begun}; while [ ! -e {go} ]; do sleep 0.1; done"),
+        )
+    wait_until(lambda: harness.engine.wait(1) or (begun.exists() and len(begun.read_text()) == 2))
+    running = harness.engine.running()
+    assert {one.host for one in running} == {os.uname().nodename}
+    # The third task waits, since there are two slots.
+    assert len({one.task_id for one in running}) == len(running) == 2
+    assert all(before - 1 < one.started < time.time() + 1 for one in running)
+    go.touch()
+    harness.wait_for(3)
+    assert harness.engine.running() == []
+
+
 def test_many_tasks_come_back_once_each(harness: Harness) -> None:
     for number in range(100):
         harness.submit(f"t{number}", shell_job(f"echo {number}"))

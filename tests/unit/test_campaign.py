@@ -305,7 +305,7 @@ def test_a_duplicate_key_is_refused(tmp_path: Path, text: str, line: int, key: s
             "did you mean 'job_timeout'?",
         ),
         (MINIMAL + "software:\n  xtb:\n    comand: x\n", 9, "comand", "'command'?"),
-        (MINIMAL + "7: x\n", 7, "7", "available: archive, audit, bundle"),
+        (MINIMAL + "7: x\n", 7, "7", "available: archive, audit, breaker"),
     ],
 )
 def test_an_unknown_key_is_refused_with_its_line_and_the_nearest_key(
@@ -617,3 +617,42 @@ def test_the_ending_of_a_file_does_not_make_its_name_similar(tmp_path: Path) -> 
         load(tmp_path / "nosuch.yaml")
     assert caught.value.code is ErrorCode.CAMPAIGN_NOT_FOUND
     assert "did you mean" not in caught.value.message
+
+
+def test_canary_and_breaker_have_defaults_and_can_be_switched_off(tmp_path: Path) -> None:
+    found = loaded(tmp_path, MINIMAL).campaign
+    assert found.canary is not None
+    assert (found.canary.jobs, found.canary.stop_share) == (50, 0.8)
+    assert found.breaker is not None
+    assert found.breaker.science.verdicts > found.breaker.infrastructure.verdicts
+    text = MINIMAL + "canary: {jobs: 20}\nbreaker: {pause: 5min, science: {verdicts: 50, "
+    found = loaded(tmp_path, text + "stop_share: 0.9}}\n").campaign
+    assert found.canary is not None
+    assert (found.canary.jobs, found.canary.stop_share) == (20, 0.8)
+    assert found.breaker is not None
+    assert (found.breaker.pause, found.breaker.science.verdicts) == (300, 50)
+    found = loaded(tmp_path, MINIMAL + "canary: false\nbreaker: false\n").campaign
+    assert (found.canary, found.breaker) == (None, None)
+    # A collector receives the campaign in this form.
+    assert Campaign.model_validate(found.model_dump()) == found
+    found = loaded(tmp_path, MINIMAL + "canary: true\n").campaign
+    assert Campaign.model_validate(found.model_dump()) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("canary: {jobs: 0}", "canary.jobs: must be at least 1"),
+        ("canary: {stop_share: 80}", "canary.stop_share: must be at most 1"),
+        ("canary: {stopshare: 0.8}", "did you mean 'stop_share'?"),
+        ("canary: 50", "canary: must be a mapping"),
+        ("breaker: {hosts: 0}", "breaker.hosts: must be at least 1"),
+        ("breaker: {sciences: {}}", "did you mean 'science'?"),
+        ("breaker: {science: {verdicts: 1, stop_share: 1}}", "must be at least 10"),
+        ("breaker: {pause: 5 parsecs}", "is not a time"),
+    ],
+)
+def test_a_wrong_canary_or_breaker_is_refused(tmp_path: Path, text: str, part: str) -> None:
+    message = refused(tmp_path, MINIMAL + text + "\n")
+    assert message.startswith("campaign.yaml:7: ")
+    assert part in message

@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 from wqmaster.campaign import checks as checks_of_campaign
 from wqmaster.campaign.base import FIELD, NAME, Model, allowing, nearest
 from wqmaster.campaign.units import ForceNoise, Megabytes, Seconds, force_noise
+from wqmaster.campaign.waste import Breaker, BreakerKey, Canary, CanaryKey
 from wqmaster.campaign.workers import LocalWorkers, Workers
 
 __all__ = [
@@ -383,6 +384,9 @@ class Campaign(Model):
     )
     # The audit that precedes the run.
     audit: Audit | None = None
+    # When a run is held because its jobs fail in the same way; false: never.
+    canary: CanaryKey = Field(default_factory=Canary)
+    breaker: BreakerKey = Field(default_factory=Breaker)
     # The folder for the spool, the logs and the kept files; default: CAMPAIGN.run next to the
     # campaign file.
     folder: Path | None = None

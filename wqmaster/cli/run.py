@@ -41,6 +41,7 @@ from wqmaster.run.progress import Progress
     is_flag=True,
     help="End with exit code 3 instead of waiting until trouble is mended.",
 )
+@click.option("--no-canary", is_flag=True, help="Run all documents without waiting for the first.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only errors and the summary.")
 def command(
     campaign: Path,
@@ -51,6 +52,7 @@ def command(
     grace: float,
     no_audit: bool,
     exit_on_trouble: bool,
+    no_canary: bool,
     quiet: bool,
 ) -> None:
     """Run CAMPAIGN: compute all documents without a result.
@@ -61,7 +63,12 @@ def command(
     """
     recipe = resolve(loaded(campaign).replaced(engine=engine, port=port))
     audit = recipe.loaded.campaign.audit
-    settings = partial(assembly.RunOptions, grace=grace, exit_on_trouble=exit_on_trouble)
+    settings = partial(
+        assembly.RunOptions,
+        grace=grace,
+        exit_on_trouble=exit_on_trouble,
+        canary=not no_canary,
+    )
     with view(quiet=quiet) as shown:
         stages = Stages(shown, grace)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from wqmaster.cli.common import campaign_argument, counted, loaded, typed
+from wqmaster.cli.common import campaign_argument, counted, loaded, printable, typed
 from wqmaster.cli.output import Output, as_json, json_option
 from wqmaster.database import recipe_guard
 from wqmaster.database.documents import Store
@@ -48,6 +48,55 @@ def _left(seconds: float | None) -> str:
     return "time left unknown" if seconds is None else f"{duration(seconds)} left"
 
 
+def _held(hold: dict[str, Any]) -> str:
+    """Why a run is held, with the command that lets it go on."""
+    command = hold.get("command")
+    return f"{hold['reason']}; to go on: {command}" if command else str(hold["reason"])
+
+
+def _slow_lines(live: dict[str, Any]) -> Iterator[str]:
+    slow = live.get("slow") or {"count": 0, "listed": []}
+    yield f"{counted(slow['count'], 'task')} much slower than expected"
+    for one in slow["listed"]:
+        more = f" and {counted(one['jobs'] - 1, 'other')} of its task" if one["jobs"] > 1 else ""
+        expected = "unknown" if one["expected"] is None else duration(one["expected"])
+        yield (
+            f"document {printable(one['document'])}{more} on {printable(one['host'])}: running for "
+            f"{duration(one['running_for'])} since {one['started']:%Y-%m-%d %H:%M:%S} UTC "
+            f"(expected: {expected})"
+        )
+    if len(slow["listed"]) < slow["count"]:
+        yield f"and {slow['count'] - len(slow['listed']):,} others"
+
+
+def _host_lines(live: dict[str, Any]) -> Iterator[str]:
+    hosts = live.get("hosts") or {"known": 0, "blocked": 0, "listed": []}
+    yield f"{counted(hosts['known'], 'host')}, {hosts['blocked']:,} blocked"
+    for one in hosts["listed"]:
+        failures = ", ".join(f"{count:,} {kind}" for kind, count in one["failures"].items())
+        state = one["state"]
+        if one["blocked_for"] is not None:
+            state += f" for another {duration(one['blocked_for'])}"
+        yield (
+            f"{printable(one['host'])}: {state}, {one['done']:,} done, failed: {failures or 'none'}"
+        )
+        if one["reason"] and one["state"] != "used":
+            yield f"    {printable(one['reason'])}"
+    if len(hosts["listed"]) < hosts["known"]:
+        yield f"and {hosts['known'] - len(hosts['listed']):,} others"
+
+
+def _lists(found: dict[str, Any], *, hosts: bool, slow: bool) -> Iterator[str]:
+    live = found["master"]
+    if live is None:
+        yield f"campaign '{found['campaign']}' is not running"
+        return
+    if hosts:
+        yield from _host_lines(live)
+    if slow:
+        yield from _slow_lines(live)
+
+
 def _lines(found: dict[str, Any], campaign: Path) -> Iterator[str]:
     yield f"campaign  {found['campaign']}"
     for name in STATES:
@@ -72,6 +121,20 @@ def _lines(found: dict[str, Any], campaign: Path) -> Iterator[str]:
             f"{live['tasks_waiting']} waiting for a worker, "
             f"{speed(live['jobs_per_second'])}, {_left(live['seconds_left'])}"
         )
+        if live.get("hold"):
+            yield f"held      {_held(live['hold'])}"
+        count = (live.get("slow") or {}).get("count")
+        if count:
+            yield (
+                f"slow      {counted(count, 'task')} much slower than expected; to list them: "
+                f"{this_command()} status {typed(campaign)} --slow"
+            )
+        blocked = (live.get("hosts") or {}).get("blocked")
+        if blocked:
+            yield (
+                f"blocked   {counted(blocked, 'host')}; to see why: "
+                f"{this_command()} status {typed(campaign)} --hosts"
+            )
     if found["recipe_mismatch"]:
         yield (
             "recipe    results were computed with another recipe; to see the difference: "
@@ -85,9 +148,13 @@ def _lines(found: dict[str, Any], campaign: Path) -> Iterator[str]:
 
 @click.command()
 @campaign_argument
+@click.option("--hosts", is_flag=True, help="List hosts, those that are blocked first, and why.")
+@click.option("--slow", is_flag=True, help="List tasks that run much longer than expected.")
 @json_option
-def command(campaign: Path, output: Output) -> None:
+def command(campaign: Path, hosts: bool, slow: bool, output: Output) -> None:
     """Show how many documents are done, failed and pending.
+
+    With --hosts or --slow, list what the running master knows of hosts or slow tasks instead.
 
     A result is stale if its document's molecule has changed since.
     """
@@ -115,5 +182,22 @@ def command(campaign: Path, output: Output) -> None:
         message = f"there is no document in {place}{elsewhere}"
         output.warning(message)
         problems.append(as_json(message, ErrorCode.COLLECTION_EMPTY))
+    problems += _of_master(found["master"] or {})
     found["problems"] = problems
-    output.show(found, _lines(found, campaign))
+    if hosts or slow:
+        output.show(found, _lists(found, hosts=hosts, slow=slow))
+    else:
+        output.show(found, _lines(found, campaign))
+
+
+def _of_master(live: dict[str, Any]) -> list[dict[str, str]]:
+    """What a running master reports: that it is held, and that tasks are slow."""
+    found = []
+    hold = live.get("hold")
+    if hold and not hold.get("is_routine"):
+        found.append(as_json(_held(hold), ErrorCode.CAMPAIGN_HELD))
+    count = (live.get("slow") or {}).get("count")
+    if count:
+        message = f"{counted(count, 'task')} much slower than expected"
+        found.append(as_json(message, ErrorCode.TASKS_SLOW))
+    return found

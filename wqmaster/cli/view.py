@@ -18,7 +18,16 @@ from rich.text import Text
 
 from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.cli.common import counted, typed
-from wqmaster.run.progress import Progress, RunState, counts, duration, line, speed, time_left
+from wqmaster.run.progress import (
+    Progress,
+    RunState,
+    counts,
+    duration,
+    line,
+    slowest,
+    speed,
+    time_left,
+)
 from wqmaster.system.this_command import this_command
 
 # Seconds between two plain lines, and between two hints that no worker is connected.
@@ -100,9 +109,9 @@ class PlainView:
             return
         self._next = time.monotonic() + PLAIN_LINE_INTERVAL_SECONDS
         _say(line(progress))
-        hint = _no_worker(progress)
-        if hint:
-            _say(f"{progress.campaign}: {hint}")
+        for hint in (_no_worker(progress), slowest(progress.slow)):
+            if hint:
+                _say(f"{progress.campaign}: {hint}")
 
     def stopping(self, times: int, grace: float) -> None:
         """Let the next `show` print a notice, since a signal handler must not print."""
@@ -163,7 +172,8 @@ class LiveView:
             table.add_row("attempts", f"{progress.attempts_failed:,} failed and retried")
         for name, count in failures.most_common(8):
             table.add_row("", f"{count:,} {name}")
-        notices = [progress.trouble, _no_worker(progress), self._notice]
+        slow = slowest(progress.slow)
+        notices = [progress.trouble, _no_worker(progress), slow, self._notice]
         return Group(
             Text(self._title, style="bold"),
             bar,

@@ -288,6 +288,14 @@ class Store:
         undone = self.documents.count_documents(self._undone(), **bound)
         return Counts(done, sum(failures.values()), undone, failures)
 
+    def done_up_to(self, count: int, seconds: float) -> int:
+        """How many documents are done, counted up to `count`; 0 if that takes too long."""
+        bound: dict[str, Any] = {"maxTimeMS": int(seconds * 1000)}
+        try:
+            return self.documents.count_documents(self._done(), limit=count, **bound)
+        except ExecutionTimeout:
+            return 0
+
     def partly_done(self) -> dict[str, int]:
         """For each step, how many documents lack its result but have a result of another step.
 

@@ -49,6 +49,15 @@ class EngineStats:
     workers_lost: int = 0  # workers that disappeared while they had tasks
 
 
+@dataclass(frozen=True)
+class RunningTask:
+    """A task that a worker has received."""
+
+    task_id: str
+    host: str  # the worker's host, as it names itself
+    started: float  # when the worker had received the task's inputs, in seconds since 1970
+
+
 class Engine(Protocol):
     """The interface through which the master uses an engine, from a single thread."""
 
@@ -73,8 +82,18 @@ class Engine(Protocol):
     def cancel_waiting(self) -> list[str]:
         """Cancel the tasks that no worker has received, and return their ids."""
 
+    def running(self) -> list[RunningTask]:
+        """The tasks on workers, with their hosts."""
+
     def block_host(self, host: str, seconds: float) -> None:
-        """Send no tasks to `host` for `seconds`."""
+        """Send no tasks to `host` for `seconds`, then one, and no more until `unblock_host`.
+
+        If that task returns and the caller does not decide, the host gets another one. A manager
+        that fills several cores at once can send as many before the engine sees the first.
+        """
+
+    def unblock_host(self, host: str) -> None:
+        """Send tasks to `host` as to any other."""
 
     def stats(self) -> EngineStats:
         """The current counts of workers and tasks."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from wqmaster.engines import tries
-from wqmaster.engines.base import RUNNER, EngineStats, Returned, TaskResult
+from wqmaster.engines.base import RUNNER, EngineStats, Returned, RunningTask, TaskResult
 from wqmaster.jobs.job import Input, Task
 
 # How many times a task's runner is killed from outside before the task counts as lost.
@@ -257,8 +257,16 @@ class LocalEngine:
             shutil.rmtree(run.sandbox, ignore_errors=True)
         return [run.task.id for run in waiting]
 
+    def running(self) -> list[RunningTask]:
+        """The tasks that have started."""
+        host = os.uname().nodename
+        return [RunningTask(run.task.id, host, run.started) for run in self._running.values()]
+
     def block_host(self, host: str, seconds: float) -> None:
         """Do nothing, since there is no other host."""
+
+    def unblock_host(self, host: str) -> None:
+        """Do nothing, since no host is ever blocked."""
 
     def stats(self) -> EngineStats:
         """The current counts; all slots together count as one worker with one core per slot."""

@@ -2,11 +2,11 @@
 
 import logging
 import os
-import time
 from pathlib import Path
 
 from wqmaster.engines import ndcctools, tries
-from wqmaster.engines.base import EngineStats, Returned, TaskResult
+from wqmaster.engines.base import EngineStats, Returned, RunningTask, TaskResult
+from wqmaster.engines.blocked_hosts import BlockedHosts
 from wqmaster.engines.manager import Manager, Order, Report
 from wqmaster.engines.manager_logs import log_folder
 from wqmaster.engines.ndcctools import Setting
@@ -47,7 +47,7 @@ class NdcctoolsEngine:
             setting.campaign_file,
         )
         self._sizes = TaskSizes(setting)
-        self._blocked = _BlockedHosts(self._manager)
+        self._blocked = BlockedHosts(self._manager)
         self._password = _PasswordFile(setting.password, self._manager)
         self._tasks: dict[str, Held] = {}  # the tasks in the manager, by id
         self._categories: set[str] = set()
@@ -93,12 +93,13 @@ class NdcctoolsEngine:
         """The next task that ends; None if none ends within about `seconds`."""
         for log in self._manager.growing_logs:
             log.bound()
-        self._blocked.release()
+        self._blocked.look(self.running)
         self._password.renew()
         self._manager.end_restarted(self._tasks.values())
         report = self._manager.wait(seconds)
         if report is None:
             return None
+        self._blocked.returned(report.host, report.task_id)
         held = self._forget(report.task_id)
         if held is None:
             return None  # the task was canceled
@@ -151,8 +152,21 @@ class NdcctoolsEngine:
         return waiting
 
     def block_host(self, host: str, seconds: float) -> None:
-        """Send no tasks to `host` for `seconds`."""
-        self._blocked.add(host, seconds)
+        """Send no tasks to `host` for `seconds`, then one, and no more until `unblock_host`."""
+        self._blocked.add(host, seconds, self.running())
+
+    def unblock_host(self, host: str) -> None:
+        """Send tasks to `host` as to any other."""
+        self._blocked.remove(host)
+
+    def running(self) -> list[RunningTask]:
+        """The tasks on workers, with their hosts."""
+        found = []
+        for task_id, held in self._tasks.items():
+            place = self._manager.place(held.handle)
+            if place is not None:
+                found.append(RunningTask(task_id, place.host, place.started))
+        return found
 
     def stats(self) -> EngineStats:
         """The manager's counts of workers and tasks."""
@@ -180,30 +194,6 @@ class NdcctoolsEngine:
         for task_id in list(self._tasks):
             self.cancel(task_id)
         self._manager.close()
-
-
-class _BlockedHosts:
-    """The hosts that receive no tasks for a while.
-
-    The bindings' `block_host_with_timeout` cannot be used: in both libraries (7.14.5) it rejects
-    every argument, since SWIG does not know time_t (F7).
-    """
-
-    def __init__(self, manager: Manager) -> None:
-        self._manager = manager
-        self._until: dict[str, float] = {}
-
-    def add(self, host: str, seconds: float) -> None:
-        """Block `host` for `seconds`."""
-        self._manager.block_host(host)
-        self._until[host] = time.monotonic() + seconds
-
-    def release(self) -> None:
-        """Unblock the hosts that have been blocked long enough."""
-        now = time.monotonic()
-        for host in [host for host, until in self._until.items() if now >= until]:
-            del self._until[host]
-            self._manager.unblock_host(host)
 
 
 class _PasswordFile:

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from wqmaster.engines import ndcctools, tries
 from wqmaster.engines.base import RUNNER, TaskResult
-from wqmaster.engines.manager import Manager, ManagerStats, Order, Report, exceeded
+from wqmaster.engines.manager import Manager, ManagerStats, Order, Place, Report, exceeded
 from wqmaster.engines.manager_logs import DEBUG_LOG_SIZE_BYTES, GrowingLog
 from wqmaster.engines.ndcctools import Setting
 from wqmaster.engines.ndcctools_engine import NdcctoolsEngine
@@ -162,6 +162,12 @@ class WorkQueueManager(Manager):
     def is_waiting(self, handle: Any) -> bool:
         """Whether the task still waits for a worker."""
         return bool(self._queue.task_state(handle.id) == self._wq.WORK_QUEUE_TASK_READY)
+
+    def place(self, handle: Any) -> Place | None:
+        """Where the task runs; None if no worker has it."""
+        if self._queue.task_state(handle.id) != self._wq.WORK_QUEUE_TASK_RUNNING:
+            return None
+        return Place(handle.hostname or "", handle._task.time_when_commit_end / 1e6)
 
     def cancel(self, handle: Any) -> None:
         """End a task; `wait` returns it if it was still waiting."""

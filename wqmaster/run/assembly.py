@@ -35,6 +35,7 @@ from wqmaster.run.guards import Guards
 from wqmaster.run.keeping import Keeping
 from wqmaster.run.machine_guards import raise_descriptor_limit
 from wqmaster.run.master import Master
+from wqmaster.run.meters import meters
 from wqmaster.run.other_names import where_else
 from wqmaster.run.programs import asked_for_version, check_programs
 from wqmaster.run.progress import Progress, RunState
@@ -59,6 +60,7 @@ class RunOptions:
     grace: float = 60.0  # seconds that running tasks may take to finish after a stop
     stage: str | None = None  # what this run is a part of, for its progress
     exit_on_trouble: bool = False  # end, instead of waiting until trouble is mended
+    canary: bool = True  # whether the campaign's canary goes first
 
 
 def cores() -> int:
@@ -369,7 +371,7 @@ def run(
             collectors=collectors,
             factory=workforce,
             progress=progress,
-            guards=Guards(keeping.guards),
+            guards=Guards(keeping.guards, meters(loaded, store, progress, canary=options.canary)),
             storage=keeping.storage,
             upkeep=keeping.upkeep,
             link=keeping.link,

@@ -72,11 +72,17 @@ class Feed:
     @property
     def exhausted(self) -> bool:
         """Whether no more documents will come."""
-        if self._again or self._retried or self._delayed:
-            return False
-        if self._left == 0:
-            return True
-        return self._at_end and not self._page and not self._watch
+        return not self.retrying and self.no_new
+
+    @property
+    def retrying(self) -> bool:
+        """Whether documents wait for another attempt."""
+        return bool(self._again or self._retried or self._delayed)
+
+    @property
+    def no_new(self) -> bool:
+        """Whether all documents were fed, except those that wait for another attempt."""
+        return self._left == 0 or (self._at_end and not self._page and not self._watch)
 
     def again(self, document: Any) -> None:
         """Feed the document again: its last attempt failed, and running it again may help."""
@@ -87,11 +93,20 @@ class Feed:
         until = time.monotonic() + _DELAY_SECONDS
         self._delayed |= {key_of(entry.document): (until, entry) for entry in fed}
 
-    def take(self, count: int) -> list[Fed]:
+    def look(self) -> None:
+        """Find out whether there are further documents, and feed none.
+
+        Raises:
+            PyMongoError: the database cannot be reached.
+        """
+        if not self._page and not self.no_new:
+            self._turn_page()
+
+    def take(self, count: int, new: int | None = None) -> list[Fed]:
         """Return at most `count` documents; fewer if there are no more now, or time is up.
 
-        A search among many failed documents is interrupted after a second, and the next call
-        continues it.
+        At most `new` of them were not fed before (None: any number). A search among many failed
+        documents is interrupted after a second, and the next call continues it.
 
         Raises:
             PyMongoError: the database cannot be reached; nothing is lost by calling again.
@@ -108,7 +123,7 @@ class Feed:
             taken.append(self._retried.popleft())
         if taken:
             return taken
-        wanted = count if self._left is None else min(count, self._left)
+        wanted = min(one for one in (count, self._left, new) if one is not None)
         until = time.monotonic() + _LOOKING_SECONDS
         while len(self._page) < wanted and self._turn_page() and time.monotonic() < until:
             pass

@@ -31,6 +31,8 @@ class Flights:
         self._documents: dict[str, Any] = {}
         # Task -> the keys of its documents, in the order of its jobs.
         self._sent: dict[str, list[str]] = {}
+        # Task -> the numbers of atoms of its documents; empty if its jobs have remedies.
+        self._sizes: dict[str, tuple[int, ...]] = {}
         # Like `_sent`, for tasks that have returned but are not yet committed.
         self._spooled: dict[str, list[str]] = {}
 
@@ -51,14 +53,24 @@ class Flights:
         """Whether the engine has tasks."""
         return bool(self._sent)
 
-    def send(self, task: str, documents: Sequence[Any]) -> None:
+    def sent(self, task: str) -> tuple[list[str], tuple[int, ...]] | None:
+        """The keys and the numbers of atoms of the documents of a task that the engine has.
+
+        None if the engine does not have it. There are no numbers if the jobs have remedies.
+        """
+        keys = self._sent.get(task)
+        return None if keys is None else (keys, self._sizes.get(task, ()))
+
+    def send(self, task: str, documents: Sequence[Any], sizes: Iterable[int] = ()) -> None:
         """Note that the engine has `task`, whose jobs belong to these documents."""
         self._sent[task] = self._board(documents)
+        self._sizes[task] = tuple(sizes)
         self._progress.sent += len(documents)
 
     def take_back(self, task: str) -> bool:
         """Note that `task` has returned; return False if the engine did not have it."""
         keys = self._sent.pop(task, None)
+        self._sizes.pop(task, None)
         if keys is None:
             return False
         self._progress.sent -= len(keys)
@@ -111,6 +123,7 @@ class Flights:
         """Forget tasks that the engine has canceled, with their documents."""
         for task in tasks:
             keys = self._sent.pop(task)
+            self._sizes.pop(task, None)
             self._progress.sent -= len(keys)
             for key in keys:
                 self._documents.pop(key, None)

@@ -1,9 +1,10 @@
 """What can keep a run from sending more jobs, although documents are left to compute."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
-from wqmaster.run.collector.messages import EndedJob
+from wqmaster.run.collector.messages import Ended, EndedJob
 from wqmaster.run.holds import Hold, HoldKind
 from wqmaster.run.progress import Progress
 
@@ -24,20 +25,105 @@ class Guard(Protocol):
         """Why no jobs may be sent now; None if they may."""
 
 
-class Guards:
-    """The guards of a run, in the order in which they are asked."""
+@dataclass(frozen=True)
+class Room:
+    """How many documents a run may send now. None: as many as the engine takes."""
 
-    def __init__(self, guards: Sequence[Guard] = ()) -> None:
-        self._guards = list(guards)
+    documents: int | None = None  # documents of any kind
+    new: int | None = None  # documents that this run has not sent before
+    bundle: int | None = None  # the largest number of jobs per task
 
-    def heard(self, job: EndedJob) -> None:
-        """Let each guard take note of how a job ended."""
-        for guard in self._guards:
-            guard.heard(job)
+    @property
+    def is_full(self) -> bool:
+        """Whether no document may be sent."""
+        return self.documents is not None and self.documents <= 0
+
+    def size(self, bundle: int) -> int:
+        """How many documents the next task may have, if it has `bundle` otherwise."""
+        return min(one for one in (bundle, self.documents, self.bundle) if one is not None)
+
+    def and_also(self, other: "Room") -> "Room":
+        """The room that both leave."""
+        return Room(
+            _least(self.documents, other.documents),
+            _least(self.new, other.new),
+            _least(self.bundle, other.bundle),
+        )
+
+
+def _least(one: int | None, other: int | None) -> int | None:
+    return min((number for number in (one, other) if number is not None), default=None)
+
+
+class Meter(Protocol):
+    """A guard that lets a few documents pass, and decides by their verdicts.
+
+    A key is the `key_of` of a document's `_id`.
+    """
+
+    def sent(self, keys: Sequence[str]) -> None:
+        """Take note of documents that the run is about to send."""
+
+    def ended(self, task: Ended) -> None:
+        """Take note of how the jobs of a task ended."""
+
+    def idle(self) -> None:
+        """Take note that no document is on its way: whatever had no verdict will get none."""
 
     def hold(self) -> Hold | None:
-        """The first reason not to send jobs; None if there is none."""
-        return next((hold for guard in self._guards if (hold := guard.hold()) is not None), None)
+        """Why documents are held back now; None if none are."""
+
+    def room(self) -> Room:
+        """How many documents may be sent now."""
+
+    def release(self) -> bool:
+        """Let the run go on, because a user says so; return whether it was held."""
+
+
+class Guards:
+    """The guards and meters of a run."""
+
+    def __init__(self, guards: Iterable[Guard] = (), meters: Iterable[Meter] = ()) -> None:
+        self._guards = list(guards)
+        self._meters = list(meters)
+
+    def sent(self, keys: Sequence[str]) -> None:
+        """Let each meter take note of documents that the run is about to send."""
+        for meter in self._meters:
+            meter.sent(keys)
+
+    def ended(self, task: Ended) -> None:
+        """Let each guard and meter take note of how the jobs of a task ended."""
+        for guard in self._guards:
+            for job in task.jobs:
+                guard.heard(job)
+        for meter in self._meters:
+            meter.ended(task)
+
+    def idle(self) -> None:
+        """Let each meter take note that no document is on its way."""
+        for meter in self._meters:
+            meter.idle()
+
+    def hold(self) -> Hold | None:
+        """The most important reason not to send jobs; None if there is none."""
+        asked = [*(guard.hold() for guard in self._guards), *(one.hold() for one in self._meters)]
+        holds = [hold for hold in asked if hold is not None]
+        return min(holds, key=lambda hold: hold.is_routine, default=None)
+
+    def room(self) -> Room:
+        """How many documents may be sent now."""
+        if any(guard.hold() is not None for guard in self._guards):
+            return Room(documents=0)
+        room = Room()
+        for meter in self._meters:
+            room = room.and_also(meter.room())
+        return room
+
+    def release(self) -> bool:
+        """Let the run go on if a meter holds it, because a user says so; return whether one did."""
+        released = [meter.release() for meter in self._meters]
+        return any(released)
 
 
 class SpoolGuard:

@@ -10,23 +10,26 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from wqmaster.database.attempts import key_of
 from wqmaster.database.base import CampaignStore
+from wqmaster.database.records import storable
 from wqmaster.engines.base import Engine, Returned
 from wqmaster.factory import Demand, Handle, Trouble
 from wqmaster.jobs.molecule import Document
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run.collector.base import CollectorPool
-from wqmaster.run.collector.messages import Ended
+from wqmaster.run.collector.messages import Ended, EndedJob, JobFailure
 from wqmaster.run.database_link import DatabaseLink
 from wqmaster.run.factory_part import factory_trouble
 from wqmaster.run.feed import Fed, Feed
 from wqmaster.run.flights import Flights
 from wqmaster.run.guards import Guards
-from wqmaster.run.host_blocklist import BLOCK_SECONDS, Hosts
+from wqmaster.run.hosts import Hosts
 from wqmaster.run.progress import Progress, RunState
 from wqmaster.run.sending import Sender
 from wqmaster.run.spool import Spool
 from wqmaster.run.storage import StorageGuard
+from wqmaster.run.stragglers import Stragglers
 from wqmaster.run.upkeep import TroubleLog, Upkeep
 
 log = logging.getLogger("wqmaster.master")
@@ -82,7 +85,12 @@ class Master:
         self._storage = storage or StorageGuard(spool.root)
         self._upkeep = upkeep or Upkeep()
         self._link = link or DatabaseLink()
-        self._hosts = Hosts()
+        self.hosts = Hosts(engine.block_host, engine.unblock_host)
+        progress.hosts = self.hosts.published
+        self._stragglers = Stragglers(
+            self._campaign.campaign_config.job_timeout,
+            has_software=any(one.archive or one.url for one in self._campaign.software.values()),
+        )
         self._flights = Flights(progress, lambda document: self._feed.again(document), spool.size)
         self._feed = Feed(
             store,
@@ -117,6 +125,10 @@ class Master:
             self.progress.state = RunState.STOPPING
         else:
             self._at_once = True
+
+    def release(self) -> bool:
+        """Let a run go on that its canary or breaker holds; return whether it was held."""
+        return self._guards.release()
 
     @property
     def stopping(self) -> bool:
@@ -187,27 +199,49 @@ class Master:
 
     def _fill(self) -> None:
         size = self._campaign.bundle.size
-        self.progress.hold = self._storage.hold() or self._guards.hold()
-        if self.progress.hold is not None:
+        stored = self._storage.hold()
+        if stored is not None:
+            self.progress.hold = stored
             return
         is_there = self._link.usable()
+        if not self._flights.any_sent and not self._collectors.busy:
+            self._guards.idle()
         hungry = self._engine.hungry()
         until = time.monotonic() + _FEEDING_SECONDS
         while hungry > 0 and time.monotonic() < until and not self.stopping:
-            fed: list[Fed] = []
-            if not is_there:
-                fed = self._feed.fetched(size)
-            else:
-                with self._link.bounded():
-                    fed = self._feed.take(size)
+            room = self._guards.room()
+            fed = [] if room.is_full else self._fed(room.size(size), room.new, is_there)
             if not fed:
                 break
             hungry -= self._send(fed)
             if self._storage.hold() is not None:
                 break
+        self._look_at_holds(is_there)
+
+    def _fed(self, count: int, new: int | None, is_there: bool) -> list[Fed]:
+        """The next documents; those that were fetched before if the database is not there."""
+        if not is_there:
+            return self._feed.fetched(count if new is None else min(count, new))
+        with self._link.bounded():
+            return self._feed.take(count, new)
+        return []
+
+    def _look_at_holds(self, is_there: bool) -> None:
+        """Publish why documents are held back, unless there are none."""
+        hold = self._guards.hold()
+        if hold is not None:
+            if is_there:
+                with self._link.bounded():
+                    self._feed.look()
+            if self._feed.no_new if hold.retries_go_on else self._feed.exhausted:
+                hold = None
+        before, self.progress.hold = self.progress.hold, hold
+        if hold is not None and not hold.is_routine and (before is None or before.is_routine):
+            log.warning("held: %s", hold)
 
     def _send(self, fed: list[Fed]) -> int:
         """Send tasks for `fed`; return how many."""
+        self._guards.sent([key_of(one.document) for one in fed])
         sent = self._sender.send(fed)
         if sent.tasks:
             self._storage.wrote()
@@ -225,6 +259,7 @@ class Master:
                 "document %s: %s: %s", record["document"], record["class"], record["message"]
             )
             self.progress.failures[record["class"]] += 1
+        self._guards.ended(Ended(task="", jobs=tuple(map(_given_up, bad))))
         self.progress.rate.add(len(bad))
         self._unrecorded += bad
         self._record()
@@ -273,15 +308,12 @@ class Master:
 
     def _hear(self, ended: Ended) -> None:
         self._flights.commit(ended.task, (job.key for job in ended.jobs))
+        self._guards.ended(ended)
+        self.hosts.ended(ended)
+        self._stragglers.ended(ended)
         for job in ended.jobs:
             failure = job.failure
             self._flights.land(job.key, again=failure is not None and not failure.final)
-            self._guards.heard(job)
-            if self._hosts.heard(job.host, failure.failure_class if failure else None):
-                log.warning(
-                    "host %s keeps failing jobs; not using it for %d s", job.host, BLOCK_SECONDS
-                )
-                self._engine.block_host(job.host, BLOCK_SECONDS)
             if failure is None:
                 self.progress.done += 1
                 self.progress.warned += job.warned
@@ -327,6 +359,9 @@ class Master:
         self._beat = now
         self._look_at_factory()
         self._upkeep.tend()
+        running = self._engine.running()
+        self.progress.hosts_running = len({task.host for task in running} - {""})
+        self.progress.slow = self._stragglers.slow(running, self._flights.sent)
         if self._link.usable():
             with self._link.bounded():
                 self._store.presence.heartbeat(self.token, self.progress.published())
@@ -350,7 +385,8 @@ class Master:
 
     def _wanted(self) -> int | None:
         """The number of jobs that workers have yet to do; None if it is unknown."""
-        if self._ended():
+        hold = self.progress.hold
+        if self._ended() or (hold is not None and not hold.is_routine):
             return self.progress.sent
         left = self.progress.left
         if left is None:
@@ -383,3 +419,10 @@ class Master:
         mine = (self._link.trouble(), factory_trouble(self._factory))
         known = [trouble for trouble in mine if trouble is not None]
         self._upkeep.look([*known, *self._upkeep.troubles()], self.progress.hold)
+
+
+def _given_up(record: Document) -> EndedJob:
+    """How a document ended from which no job can be built; `record` is its failed attempt."""
+    message = storable(record["message"])
+    failure = JobFailure(failure_class=record["class"], message=message, final=True)
+    return EndedJob(key=key_of(record["document"]), host="", failure=failure)

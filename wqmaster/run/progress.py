@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -11,8 +11,10 @@ from wqmaster.database import stale
 from wqmaster.database.documents import Store
 from wqmaster.engines.base import EngineStats
 from wqmaster.recipe.recipe import Recipe
-from wqmaster.run.holds import Hold
+from wqmaster.run import stragglers
+from wqmaster.run.holds import Hold, quoted
 from wqmaster.run.spool import Spool
+from wqmaster.run.stragglers import Slow
 
 # The period over which rates are averaged.
 RATE_WINDOW_SECONDS = 60.0
@@ -95,6 +97,9 @@ class Progress:
     host: str | None = None  # the name by which workers reach this machine
     waits_for_workers: bool = False  # whether the user must start workers or their factory
     notes: list[str] = field(default_factory=list)  # remarks for the end of the run
+    slow: Sequence[Slow] = ()  # running tasks that take much longer than expected
+    hosts_running: int = 0  # hosts on which tasks run
+    hosts: Callable[[], Mapping[str, Any]] = dict  # the hosts for `status --hosts`
     stage: str | None = None  # what this run is a part of, such as an audit
 
     @property
@@ -185,6 +190,8 @@ class Progress:
             "workers_lost": self.stats.workers_lost,
             "trouble": self.trouble,
             "hold": self.hold.published() if self.hold else None,
+            "hosts": self.hosts(),
+            "slow": stragglers.published(self.slow),
             "port": self.port,
             "listens_on": self.host,
         }
@@ -277,3 +284,17 @@ def line(progress: Progress) -> str:
         parts.append(progress.trouble)
     stage = f"{progress.stage}: " if progress.stage else ""
     return f"{progress.campaign}: {stage}{', '.join(parts)}"
+
+
+def slowest(slow: Sequence[Slow]) -> str | None:
+    """The task that takes longest beyond what is expected, in words; None if there is none."""
+    if not slow:
+        return None
+    first, more = slow[0], len(slow) - 1
+    text = f"document {quoted(first.document)}"
+    if first.jobs > 1:
+        text += f" and {_counted(first.jobs - 1, 'other')} of its task"
+    text += f" on {quoted(first.host)} for {duration(first.seconds)}"
+    expected = "unknown" if first.expected is None else duration(first.expected)
+    also = f"; {_counted(more, 'other task')} as well" if more else ""
+    return f"slow: {text} (expected: {expected}){also}"

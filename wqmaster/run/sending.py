@@ -102,4 +102,5 @@ class Sender:
         except OSError:
             self._spool.drop(task.id)
             raise
-        self._flights.send(task.id, [one.asked.document for one in bundle])
+        sizes = [one.asked.natoms for one in bundle] if task.plain else []
+        self._flights.send(task.id, [one.asked.document for one in bundle], sizes)

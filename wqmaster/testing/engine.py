@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
-from wqmaster.engines.base import EngineStats, Returned, TaskResult
+from wqmaster.engines.base import EngineStats, Returned, RunningTask, TaskResult
 from wqmaster.jobs.job import Outcome, StepOutcome, Task
 
 HOST = "memory"
@@ -135,6 +135,14 @@ class MemoryEngine:
     def block_host(self, host: str, seconds: float) -> None:
         """Add the host to `blocked`, without any other effect."""
         self.blocked.append(host)
+
+    def unblock_host(self, host: str) -> None:
+        """Remove the host from `blocked`."""
+        self.blocked = [one for one in self.blocked if one != host]
+
+    def running(self) -> list[RunningTask]:
+        """The oldest tasks, as many as there are slots."""
+        return [RunningTask(task.id, HOST, 1.0) for task, _ in list(self._queue)[: self.slots]]
 
     def stats(self) -> EngineStats:
         """Count the tasks that run and wait, as if there were one worker with `slots` cores."""

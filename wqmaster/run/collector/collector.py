@@ -365,7 +365,17 @@ def _ended(job: _Judged) -> EndedJob:
         )
     host = records.storable(job.returned.host)
     warned = found is None and job.verdict.is_warned
-    return EndedJob(key=key_of(job.asked.document), host=host, failure=failure, warned=warned)
+    seconds = None
+    if job.outcome is not None and not job.asked.remedy:
+        seconds = sum(step.wall_time for step in job.outcome.steps)
+    return EndedJob(
+        key=key_of(job.asked.document),
+        host=host,
+        failure=failure,
+        warned=warned,
+        natoms=job.asked.natoms,
+        seconds=seconds,
+    )
 
 
 def _only(files: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:

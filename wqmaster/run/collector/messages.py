@@ -87,6 +87,9 @@ class EndedJob(BaseModel):
     host: str  # the worker's host, as the engine names it
     failure: JobFailure | None = None
     warned: bool = False  # whether a check warns about its result
+    natoms: int | None = None  # the number of atoms of its molecule
+    # The wall time of its steps on the worker; None if it has remedies, which change the time.
+    seconds: float | None = None
 
 
 class Ended(_Message):
