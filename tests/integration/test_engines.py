@@ -378,3 +378,40 @@ def test_waiting_tasks_can_be_canceled_alone(harness: Harness, tmp_path: Path) -
     assert sorted([*canceled, *harness.returned]) == [f"t{number}" for number in range(6)]
     assert harness.engine.wait(1) is None
     assert len(list(begun.iterdir())) == 2
+
+
+def test_tasks_of_a_higher_priority_go_first(harness: Harness, tmp_path: Path) -> None:
+    begun, go = tmp_path / "begun", tmp_path / "go"
+    begun.mkdir()
+    for name in ("first", "second"):
+        script = f"touch {begun}/{name}; while [ ! -e {go} ]; do sleep 0.1; done"
+        harness.submit(name, shell_job(script))
+    wait_until(lambda: harness.engine.wait(1) or len(list(begun.iterdir())) == 2)
+    order = tmp_path / "order"
+    for number in range(3):
+        harness.submit(f"low{number}", shell_job(f"echo low >> {order}"), priority=-10)
+    room = harness.engine.hungry(10)
+    assert room == harness.engine.hungry() + 3
+    for number in range(2):
+        harness.submit(f"high{number}", shell_job(f"echo high >> {order}"), priority=10)
+    assert harness.engine.hungry(10) == room - 2
+    assert sorted(harness.engine.waiting()) == ["high0", "high1", "low0", "low1", "low2"]
+    go.touch()
+    harness.wait_for(7)
+    assert order.read_text().split() == ["high"] * 2 + ["low"] * 3
+
+
+def test_the_local_pool_counts_cores(tmp_path: Path) -> None:
+    """Two slots of two cores run four jobs of one core, or one of three next to one of one."""
+    engine = LocalEngine(2, {**os.environ, MARK: str(tmp_path)}, 2)
+    harness = Harness(engine, tmp_path, list)
+    try:
+        harness.submit("large", shell_job("exec sleep 600"), cores=3)
+        harness.submit("small", shell_job("exec sleep 600"))
+        harness.submit("next", shell_job("exec sleep 600"))
+        assert (engine.stats().running, engine.waiting()) == (2, ["next"])
+        engine.cancel("large")
+        harness.submit("huge", shell_job("exec sleep 600"), cores=9)
+        assert (engine.stats().running, engine.waiting()) == (2, ["huge"])
+    finally:
+        engine.close()

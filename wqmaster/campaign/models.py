@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from wqmaster.campaign import checks as checks_of_campaign
 from wqmaster.campaign.base import FIELD, NAME, Model, allowing, nearest
+from wqmaster.campaign.submit import Submit
 from wqmaster.campaign.units import ForceNoise, Megabytes, Seconds, force_noise
 from wqmaster.campaign.workers import LocalWorkers, Workers
 
@@ -124,16 +125,6 @@ class CampaignConfig(Model):
                     {"name": name, "keys": ("args", position, "name")},
                 )
         return self
-
-
-class Submit(Model):
-    """`submit`: the documents to compute."""
-
-    query: dict[str, Any] = Field(default_factory=dict)
-    # Document fields, besides the molecule's, that the task function needs.
-    projection: list[Annotated[str, Field(pattern=FIELD)]] = Field(default_factory=list)
-    # The category of the campaign's tasks. The key is named `queue` as in the RQ framework.
-    queue: str | None = None
 
 
 class Database(Model):
