@@ -98,6 +98,7 @@ class ErrorCode(StrEnum):
 
     # --- engines, workers and programs ---
     SERVICE_MISSING = "service-missing"  # a service that the campaign needs is missing
+    SERVICE_DIFFERS = "service-differs"  # a campaign asks for other workers than its service
     ENGINE_NOT_INSTALLED = "engine-not-installed"  # the engine, or a part of it, is missing
     ENGINE_NOT_STARTED = "engine-not-started"  # the engine does not start
     MASTER_NOT_RUNNING = "master-not-running"  # the campaign is not running

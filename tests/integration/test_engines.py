@@ -384,7 +384,7 @@ def test_waiting_tasks_can_be_canceled_alone(harness: Harness, tmp_path: Path) -
 def test_tasks_of_a_higher_priority_overtake_those_that_wait(
     harness: Harness, tmp_path: Path
 ) -> None:
-    """The managers of 7.14.5 do not keep the order (F32), so the service takes waiting ones back."""
+    """The managers do not keep the order (F32), so the service takes waiting tasks back."""
     begun, go = tmp_path / "begun", tmp_path / "go"
     begun.mkdir()
     for name in ("first", "second"):

@@ -56,7 +56,7 @@ _MODULE = allowing(
 _CATALOG = allowing("HOST or HOST:PORT", r"^[A-Za-z0-9.-]+(:[0-9]{1,5})?$")
 
 
-def _typed(value: Any) -> Any:
+def engine_typed(value: Any) -> Any:
     """`engine: local` is short for `engine: {type: local}`."""
     if isinstance(value, str):
         return {"type": value}
@@ -336,7 +336,7 @@ class Campaign(Model):
     molecule: MoleculeFields = Field(default_factory=MoleculeFields)
     resources: Resources = Field(default_factory=Resources)
     software: dict[str, Annotated[Program, BeforeValidator(_command)]] = Field(default_factory=dict)
-    engine: Annotated[Engine, BeforeValidator(_typed)] = Field(default_factory=Engine)
+    engine: Annotated[Engine, BeforeValidator(engine_typed)] = Field(default_factory=Engine)
     workers: Workers = Field(default_factory=LocalWorkers)
     bundle: Bundle = Field(default_factory=Bundle)
     archive: Archive = Field(default_factory=Archive)

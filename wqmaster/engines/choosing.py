@@ -88,7 +88,7 @@ def create(name: str, loaded: LoadedCampaign, slots: int, environ: Mapping[str, 
             f"{why}; {INSTALL_ADVICE}, or use --engine local",
             code=ErrorCode.ENGINE_NOT_INSTALLED,
         )
-    campaign, folder = loaded.campaign, loaded.folder
+    campaign, folder = loaded.campaign, loaded.workforce_folder
     asked = campaign.engine
     catalog = asked.catalog or os.environ.get("CATALOG_HOST")
     if asked.name and not catalog:

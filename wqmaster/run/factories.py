@@ -32,7 +32,7 @@ def factory_plan(recipe: Recipe) -> Plan:
             "factory; to use a factory, write 'workers: {type: condor}' (or slurm, local)",
             "workers",
         )
-    check_writable(loaded.folder)
+    check_writable(loaded.workforce_folder)
     host, port = None, campaign.engine.port
     name, _ = choosing.choose(campaign)
     if (
@@ -73,8 +73,8 @@ def start_factory(loaded: LoadedCampaign, plan: Plan) -> dict[str, Any]:
     Raises:
         EngineError: the factory is already running or cannot start, or a program is missing.
     """
-    check_writable(loaded.folder)
-    return factory.start(plan, loaded.folder, worker_environment(loaded))
+    check_writable(loaded.workforce_folder)
+    return factory.start(plan, loaded.workforce_folder, worker_environment(loaded))
 
 
 def stop_factory(loaded: LoadedCampaign) -> int | None:
@@ -86,7 +86,7 @@ def stop_factory(loaded: LoadedCampaign) -> int | None:
     Raises:
         EngineError: the factory belongs to a master, or its workers cannot be removed.
     """
-    return factory.stop(loaded.folder, loaded.campaign, loaded.typed)
+    return factory.stop(loaded.workforce_folder, loaded.campaign, loaded.typed)
 
 
 def why_no_factory(loaded: LoadedCampaign) -> str:

@@ -7,7 +7,7 @@ Python's lock inside `wait`. A fatal error in the C library ends the process.
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pymongo.errors import OperationFailure, PyMongoError
@@ -59,6 +59,7 @@ class Master:
         watch: bool = False,
         limit: int | None = None,
         after: tuple[Any] | None = None,
+        adopted: Sequence[str] = (),
         grace: float = 60.0,
         show: Callable[[Progress], None] = lambda progress: None,
     ) -> None:
@@ -73,6 +74,7 @@ class Master:
         self.progress = progress
         self._watch = watch
         self._limit = limit
+        self._adopted = adopted
         self._grace = grace
         self._show = show
         self._guards = guards or Guards()
@@ -97,11 +99,14 @@ class Master:
 
     # --- called from outside -----------------------------------------------------------------
 
-    def stop(self) -> None:
+    def stop(self, grace: float | None = None) -> None:
         """Stop feeding, and let running tasks finish within the grace period.
 
-        A second call stops at once. Signal handlers call this method.
+        `grace`, in seconds, replaces the period that was set before. A second call stops at once.
+        Signal handlers call this method.
         """
+        if grace is not None:
+            self._grace = grace
         if self._stopping_since is None:
             self._stopping_since = time.monotonic()
             self.progress.state = RunState.STOPPING
@@ -121,6 +126,7 @@ class Master:
             EngineError: the factory ended.
         """
         self._replay()
+        self._adopt()
         while True:
             if not self.stopping:
                 self._fill()
@@ -165,6 +171,20 @@ class Master:
             self._flights.replay(task, [job.document for job in asked])
             self._collectors.collect(task)
 
+    def _adopt(self) -> None:
+        """Take over the tasks that an earlier master of this run has left in the engine."""
+        mine = (self._recipe.hash, self._recipe.target)
+        for task in self._adopted:
+            try:
+                asked = self._spool.asked(task)
+            except (OSError, ValueError, TypeError, KeyError):
+                asked = []
+            if asked and all((job.recipe, job.target) == mine for job in asked):
+                self._flights.send(task, [job.document for job in asked])
+            else:
+                self._engine.cancel(task)
+                self._spool.drop(task)
+
     def _fill(self) -> None:
         size = self._campaign.bundle.size
         if time.monotonic() < self._no_database_until:
@@ -177,6 +197,7 @@ class Master:
         try:
             while hungry > 0 and time.monotonic() < until and not self.stopping:
                 fed = self._feed.take(size)
+                self.progress.limit_left = self._feed.left
                 if not fed:
                     break
                 hungry -= self._send(fed)

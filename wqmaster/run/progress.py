@@ -95,6 +95,7 @@ class Progress:
     waits_for_workers: bool = False  # whether the user must start workers or their factory
     notes: list[str] = field(default_factory=list)  # remarks for the end of the run
     stage: str | None = None  # what this run is a part of, such as an audit
+    limit_left: int | None = None  # documents that may still be fed; None: no limit
 
     @property
     def stopped(self) -> bool:

@@ -101,7 +101,10 @@ class _Process:
 
 
 class Collectors:
-    """A pool of `count` collector processes."""
+    """A pool of `count` collector processes.
+
+    With `waits`, they are started when the first task has returned.
+    """
 
     def __init__(
         self,
@@ -111,7 +114,9 @@ class Collectors:
         *,
         keep_open: Sequence[int] = (),
         hang_time: float = HANG_TIMEOUT_SECONDS,
+        waits: bool = False,
     ) -> None:
+        self._count = count
         self._configuration = configuration
         self._errors = logs / "collector.err"
         rotate(self._errors)
@@ -120,10 +125,15 @@ class Collectors:
         self._backlog: deque[tuple[str, list[int]]] = deque()
         self._strikes: Counter[tuple[str, int]] = Counter()
         self._selector = selectors.DefaultSelector()
-        self._processes = [self._begin(number) for number in range(1, count + 1)]
+        self._processes: list[_Process] = []
+        if not waits:
+            self._start()
         self._deaths = 0
         # The reason why a collector is waiting, such as an unreachable database.
         self.trouble: str | None = None
+
+    def _start(self) -> None:
+        self._processes = [self._begin(number) for number in range(1, self._count + 1)]
 
     def _begin(self, number: int) -> _Process:
         configuration = self._configuration.model_copy(update={"number": number})
@@ -138,6 +148,8 @@ class Collectors:
 
     def collect(self, task: str) -> None:
         """Hand over the returned `task`."""
+        if not self._processes:
+            self._start()
         self._backlog.append((task, []))
         self._hand_out()
 

@@ -110,10 +110,9 @@ class Shares:
     def ended(self, name: str, task: str, core_seconds: float | None) -> None:
         """Note that a task is no longer in flight, and what it used; None: it was canceled."""
         entry = self._entries.get(name)
-        found = entry and entry.flying.pop(task, None)
-        if entry is None or found is None:
+        if entry is None or task not in entry.flying:
             return
-        cost, pick = found
+        cost, pick = entry.flying.pop(task)
         used = 0.0 if core_seconds is None else max(0.0, core_seconds)
         self._charge(entry, pick, used - cost)
         entry.used += used / entry.weight
