@@ -53,6 +53,7 @@ class ErrorCode(StrEnum):
     LABELS_MISSING = "labels-missing"  # the campaign lacks a value or geometry to export
     LABEL_NOISE = "label-noise"  # an audit found more noise than the campaign accepts
     AUDIT_FAILED = "audit-failed"  # no structure of an audit's sample could be compared
+    AUDIT_APART = "audit-apart"  # an audit before a run needs a run of the campaign alone
     RECIPES_MIXED = "recipes-mixed"  # the results to export have several recipes
     OUTPUT_NOT_PARSED = "output-not-parsed"  # a section that a parser needs is missing
     ARCHIVE_BROKEN = "archive-broken"  # a returned archive is truncated or was altered

@@ -111,8 +111,15 @@ class LocalEngine:
 
     def _start(self) -> None:
         while self._waiting and self._fits(self._waiting[0].task):
-            run = self._waiting.pop(0)
-            self._prepare(run)
+            run = self._waiting[0]
+            try:
+                self._prepare(run)
+            except FileNotFoundError:
+                if (run.folder / "inputs.tar").exists():
+                    raise
+                # The folder is gone. The task must not hold up those behind it.
+                self._ended.append(self._waiting.pop(0))
+                continue
             run.output.clear()
             run.started = time.time()
             run.overdue = False
@@ -126,7 +133,7 @@ class LocalEngine:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-            self._running[run.task.id] = run
+            self._running[run.task.id] = self._waiting.pop(0)
             pipe = cast("IO[bytes]", run.process.stdout)
             os.set_blocking(pipe.fileno(), False)
             self._selector.register(pipe, selectors.EVENT_READ, run)
@@ -149,6 +156,7 @@ class LocalEngine:
     def wait(self, seconds: float) -> Returned | None:
         """The next task that ends; None if none ends within `seconds`."""
         deadline = time.monotonic() + seconds
+        self._start()  # tasks remain if the last one could not be started
         while not self._ended:
             left = deadline - time.monotonic()
             self._listen(max(0.0, min(left, 1.0)))
@@ -206,7 +214,9 @@ class LocalEngine:
         return run.process.wait()
 
     def _result(self, run: _Run) -> Returned:
-        assert run.process is not None  # noqa: S101
+        if run.process is None:
+            now, text = time.time(), f"there are no inputs in {run.folder}"
+            return Returned(run.task.id, TaskResult.ERROR, 1, os.uname().nodename, now, now, text)
         code = run.process.returncode
         outputs = run.sandbox / "outputs.tar"
         if outputs.exists():
