@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wqmaster.campaign.loading import LoadedCampaign
-from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import UsageError
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run import assembly
 from wqmaster.run.programs import asked_for_version, check_programs
 from wqmaster.run.service.broker import Broker
+from wqmaster.run.service.files import differs
 from wqmaster.run.service.seat import Order
 from wqmaster.run.service.table import Row, rows
 from wqmaster.run.service.workforce import Staffing, Workforce, largest
@@ -60,15 +60,9 @@ def check_together(files: Sequence[LoadedCampaign]) -> None:
                 "that run together need different names"
             )
         for key in ("engine", "workers"):
-            differs = getattr(one.campaign, key) != getattr(first.campaign, key)
-            if differs and one.source.has(key):
-                raise one.source.error(
-                    f"'{key}' differs from that of {first.source.path}, whose engine and workers "
-                    f"all campaigns of this run share; remove '{key}' here, or run the campaign "
-                    "separately",
-                    key,
-                    code=ErrorCode.SERVICE_DIFFERS,
-                )
+            is_other = getattr(one.campaign, key) != getattr(first.campaign, key)
+            if is_other and one.source.has(key):
+                raise differs(one, key, first.source.path)
 
 
 def order_of(loaded: LoadedCampaign, text: str) -> Order:
@@ -76,7 +70,7 @@ def order_of(loaded: LoadedCampaign, text: str) -> Order:
     submit, service = loaded.campaign.submit, loaded.service
     return Order(
         name=loaded.campaign.campaign,
-        path=str(loaded.source.path.absolute()),
+        path=str(loaded.source.path),
         text=text,
         service=None if service is None else (str(service.source.path), service.text),
         priority=submit.level,
