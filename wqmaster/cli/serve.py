@@ -33,7 +33,7 @@ def command(paths: tuple[Path, ...], grace: float, no_audit: bool, quiet: bool) 
     removed while it runs are taken up. 'wqmaster status FOLDER' shows the campaigns.
 
     SIGTERM or Ctrl-C: running tasks may finish within the grace period; twice: stop immediately.
-    SIGHUP: look at the files now.
+    SIGHUP: look at the files, and for new documents, now.
     """
     shared = shared_by(paths or (Path(),))
     signals: list[int] = []

@@ -55,11 +55,10 @@ class Service:
             self._shared = replace(self._shared, engine=workforce.name)
             self._examining = Examining(place / "logs" / "examiner.err")
             stack.callback(self._examining.close)
-            self._files = Files(self._shared.found)
             self._serving = Serving(
                 self._broker,
                 self._shared,
-                self._files,
+                Files(self._shared.found),
                 self._examining,
                 audits=self._audits,
                 say=self._say,
@@ -84,8 +83,8 @@ class Service:
         return f"engine {workforce.name} ({workforce.why}){hint}"
 
     def rescan(self) -> None:
-        """Look at the files now."""
-        self._files.rescan()
+        """Look now at the files, and at the campaigns that have ended."""
+        self._serving.rescan()
 
     def drain(self, grace: float) -> None:
         """Stop feeding, and let running tasks end within `grace` seconds; twice: stop at once."""

@@ -1,6 +1,7 @@
 """Take up, change and take out the campaigns of a service, as their files demand."""
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -72,6 +73,13 @@ class Serving:
         self._orphans: list[str] = []
         self._draining = False
         self._states: dict[str, tuple[SeatState, str | None]] = {}
+
+    def rescan(self) -> None:
+        """Look now at the files, and at the campaigns that have ended."""
+        self._files.rescan()
+        for entry in self._entries.values():
+            if entry.look_at is not None and math.isfinite(entry.look_at):
+                entry.look_at = 0.0
 
     def drain(self, grace: float) -> None:
         """Take up nothing more, and let running tasks end; the second call stops at once."""
@@ -237,7 +245,7 @@ class Serving:
             pause = LOOK_INTERVAL_SECONDS * 2 ** max(0, min(entry.looks, 10) - 1)
             entry.look_at = now + min(_MAX_LOOK_INTERVAL_SECONDS, pause)
         elif now >= entry.look_at and not self._draining:
-            entry.look_at = float("inf")  # until there is an answer
+            entry.look_at = math.inf  # until there is an answer
             self._examining.ask(Look(start=self._start(entry.path, entry.text)))
 
     def _tell(self, seat: Seat) -> None:
