@@ -97,7 +97,7 @@ class Seat:
         self.deaths = 0
         self.restart_at = 0.0
         self._granted = 0
-        self._heard = self._started = 0.0
+        self._heard = self._started = time.monotonic()
         self._leaves_by: float | None = None
         self._earlier = Report(campaign=order.name, engine="", state="")
         self._limit = order.limit  # how many documents the process may still feed
