@@ -76,6 +76,9 @@ class Broker:
 
     def add(self, order: Order) -> None:
         """Run another campaign, or one that has ended once more."""
+        before = self.seats.get(order.name)
+        if before is not None and before.child is not None:
+            before.child.close()  # it has said its last word, and released its locks
         self.seats[order.name] = Seat(order)
         self._dispatch.shares.set(order.name, order.priority, order.weight)
 

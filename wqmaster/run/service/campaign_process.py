@@ -50,8 +50,7 @@ def report_of(progress: Progress) -> Report:
         per_second=progress.rate.per_second(),
         seconds=progress.seconds,
         trouble=progress.trouble,
-        hold=None if hold is None else str(hold),
-        hold_is_routine=hold is not None and hold.is_routine,
+        hold=None if hold is None or hold.is_routine else str(hold),
         notes=tuple(progress.notes),
         limit_left=progress.limit_left,
     )

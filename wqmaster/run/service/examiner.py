@@ -53,7 +53,6 @@ class Answer(BaseModel):
     error: str | None = None  # why the file is invalid, or why the question has no answer
     # What follows is known only of a valid campaign.
     name: str = ""
-    folder: str = ""
     # What may not change while there are results or running tasks.
     recipe: str = ""
     place: str = ""  # where documents, results and spool are
@@ -61,7 +60,6 @@ class Answer(BaseModel):
     priority: int = 0
     weight: float = 1.0
     variables: tuple[str, ...] = ()  # environment variables whose values can be secret
-    private_database: bool = False  # whether it uses the service's private database
     has_audit: bool = False
     has_work: bool = False  # the answer to Look
 
@@ -100,20 +98,15 @@ def answer(question: Examine | Look) -> Answer:
         campaign, submit = loaded.campaign, loaded.campaign.submit
         if campaign.workers.on_this_machine or question.start.engine == "local":
             check_programs(recipe)
-        service = loaded.service
         found: dict[str, Any] = {
             "path": path,
             "name": campaign.campaign,
-            "folder": str(loaded.folder),
             "recipe": recipe.hash,
             "place": _place(loaded, recipe),
             "cores": campaign.resources.cores,
             "priority": submit.level,
             "weight": submit.weight,
             "variables": tuple(sorted(loaded.variables)),
-            "private_database": campaign.database.uri is None
-            and service is not None
-            and loaded.mongod_folder.parent == service.folder,
             "has_audit": campaign.audit is not None,
         }
         if isinstance(question, Look):

@@ -20,13 +20,8 @@ def is_campaign_file(name: str) -> bool:
     return name.endswith(_SUFFIXES)
 
 
-@dataclass(frozen=True)
-class Stamp:
-    """What shows that a file has changed."""
-
-    inode: int
-    modified: int  # nanoseconds since 1970
-    size: int
+# What shows that a file has changed: inode, modification time (nanoseconds since 1970), size.
+Stamp = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -101,7 +96,7 @@ def _stamp(path: Path) -> Stamp | None:
         found = path.stat()
     except OSError:
         return None
-    return Stamp(found.st_ino, found.st_mtime_ns, found.st_size)
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def in_folder(folder: Path) -> Callable[[], dict[Path, Stamp]]:
