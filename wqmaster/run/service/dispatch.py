@@ -20,6 +20,9 @@ log = logging.getLogger("wqmaster.service")
 # How many tasks of each campaign wait at the broker: as many as there are cores, within limits.
 _MIN_BUFFER_TASKS = 20
 _MAX_BUFFER_TASKS = 500
+# If tasks of a higher priority wait, and none of them moves for this long although cores are idle,
+# no worker can take them, and others may go first.
+_STUCK_SECONDS = 5.0
 # The pause after the engine could not take a task, for example because the disk is full.
 _PAUSE_SECONDS = 2.0
 
@@ -35,6 +38,8 @@ class Dispatch:
         self._engine = engine
         self._sent: dict[str, Sent] = {}  # by alias
         self._idle_cores = 0
+        # Priority -> when a task of it was last submitted or returned, by the monotonic clock.
+        self._moved: dict[int, float] = {}
         self._pause_until = 0.0
 
     @property
@@ -50,7 +55,8 @@ class Dispatch:
     def look(self, stats: EngineStats, running: Collection[Sent]) -> None:
         """Take note of the engine's size."""
         self.buffer_size = min(_MAX_BUFFER_TASKS, max(_MIN_BUFFER_TASKS, stats.cores))
-        self._idle_cores = stats.cores - sum(sent.waiting.task.cores for sent in running)
+        used = sum(sent.waiting.task.cores for sent in running)
+        self._idle_cores = max(0, stats.cores - used)
 
     # --- into the engine ---------------------------------------------------------------------
 
@@ -79,9 +85,11 @@ class Dispatch:
             higher = self._with_priority(lambda one: one > priority)
             waiting = set(self._engine.waiting()) if lower or higher else set()
             rooms[priority] = self._engine.hungry(priority if lower else None)
-            if any(sent.alias in waiting for sent in higher):
-                # Those go first, unless no free worker can take them.
-                rooms[priority] = min(rooms[priority], max(0, self._idle_cores))
+            ahead = {sent.pick.priority for sent in higher if sent.alias in waiting}
+            if ahead:
+                since = max(self._moved.get(one, 0.0) for one in ahead)
+                stuck = time.monotonic() > since + _STUCK_SECONDS
+                rooms[priority] = min(rooms[priority], self._idle_cores if stuck else 0)
             if rooms[priority] > 0:
                 self._recall([sent for sent in lower if sent.alias in waiting])
         rooms[priority] -= 1
@@ -106,6 +114,7 @@ class Dispatch:
         sent = Sent(seat, replace(waiting, times_sent=times + 1), alias, pick)
         self._sent[alias] = seat.flying[task.id] = sent
         self.shares.started(pick, task.id)
+        self._moved[pick.priority] = time.monotonic()
         named = replace(task, id=alias, priority=pick.priority)
         try:
             self._engine.submit(named, waiting.folder)
@@ -135,6 +144,7 @@ class Dispatch:
         if returned is None or sent is None:
             return None
         task = sent.waiting.task
+        self._moved[sent.pick.priority] = time.monotonic()
         self._forget(sent, (returned.finished - returned.started) * task.cores)
         return sent.seat, replace(returned, task_id=task.id)
 

@@ -77,6 +77,7 @@ class Row:
             "done": progress.all_done,
             "failed": progress.all_failed,
             "running": progress.running,
+            "sent": progress.sent,
             "spooled": progress.spooled,
             "pending": progress.pending,
             "jobs_per_second": round(progress.rate.per_second(), 3),
