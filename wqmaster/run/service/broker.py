@@ -176,7 +176,10 @@ class Broker:
             limit=seat.limit_left,
             held=seat.held,
         )
-        seat.start(start, self._logs / f"{order.name}.err")
+        try:
+            seat.start(start, self._logs / f"{order.name}.err")
+        except OSError as error:
+            seat.not_started(error)
 
     # --- messages ----------------------------------------------------------------------------
 
@@ -255,8 +258,13 @@ class Broker:
     def _wait(self) -> None:
         now = time.monotonic()
         if not self._dispatch.any_sent:
-            sources = [seat.child.fileno() for seat in self.seats.values() if seat.child]
-            select.select([*sources, *self.listens_to()], [], [], _IDLE_SECONDS)
+            poll = select.poll()  # select(2) takes no descriptors above 1023
+            for seat in self.seats.values():
+                if seat.child is not None:
+                    poll.register(seat.child.fileno(), select.POLLIN)
+            for number in self.listens_to():
+                poll.register(number, select.POLLIN)
+            poll.poll(1000 * _IDLE_SECONDS)
             if now < self._waited + _IDLE_WAIT_INTERVAL_SECONDS:
                 return
         self._waited = now

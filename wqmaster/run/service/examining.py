@@ -13,6 +13,8 @@ log = logging.getLogger("wqmaster.service")
 
 # How long one question may take; a query over many failed documents is slow.
 ANSWER_TIMEOUT_SECONDS = 180.0
+# The pause after the process could not be started.
+_RETRY_SECONDS = 10.0
 
 
 class Examining:
@@ -26,7 +28,7 @@ class Examining:
         self._questions: deque[Examine | Look] = deque()
         self._child: Child | None = None
         self._asked: Examine | Look | None = None
-        self._until = 0.0
+        self._until = self._retry_at = 0.0
 
     def ask(self, question: Examine | Look) -> None:
         """Ask a question; `answers` has the answer later."""
@@ -55,7 +57,7 @@ class Examining:
         self._next()
 
     def _next(self) -> None:
-        if self._asked is not None:
+        if self._asked is not None or time.monotonic() < self._retry_at:
             return
         if not self._questions:
             self.close()
@@ -65,7 +67,13 @@ class Examining:
         if isinstance(question, Examine):
             self.close()
         if self._child is None:
-            self._child = Child("wqmaster.run.service.examiner", self._errors)
+            try:
+                self._child = Child("wqmaster.run.service.examiner", self._errors)
+            except OSError as error:
+                log.error("files cannot be examined: %s", error)
+                self._questions.appendleft(question)
+                self._retry_at = time.monotonic() + _RETRY_SECONDS
+                return
         self._asked = question
         self._until = time.monotonic() + ANSWER_TIMEOUT_SECONDS
         self._child.tell(question.model_dump_json().encode() + b"\n")

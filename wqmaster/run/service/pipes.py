@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, cast
 
+from wqmaster.system.files import rotate
 from wqmaster.system.lines import LineBuffer
 
 # How much a process may have left unread, and how long a line from it may be.
@@ -25,9 +26,14 @@ class Flooded(Exception):
 
 
 class Child:
-    """A process `python -m MODULE` with pipes of lines to and from it."""
+    """A process `python -m MODULE` with pipes of lines to and from it.
+
+    Raises:
+        OSError: it cannot be started.
+    """
 
     def __init__(self, module: str, errors: Path, keep_open: Sequence[int] = ()) -> None:
+        rotate(errors)
         with errors.open("ab") as stderr:
             self.popen = subprocess.Popen(
                 [sys.executable, "-m", module],

@@ -195,6 +195,11 @@ class Seat:
         self.error = self.error or f"its process ended with exit code {code}"
         log.error("%s: %s; next attempt in %.0f s", self.name, self.error, pause)
 
+    def not_started(self, error: OSError) -> None:
+        """Note that no process could be started, for example because there are too many."""
+        self.error = f"its process cannot be started: {error}"
+        self.died(0)
+
     def hear(self) -> tuple[list[bytes], bool]:
         """The process's messages since the last call, and whether more can come."""
         if self.child is None:

@@ -149,13 +149,13 @@ class Workforce:
             self._handle.check()
             self._handle.tell(wanted)
             self._pause = 1.0
-        except EngineError as error:
-            found = None
-            log.error("workers: %s; next attempt in %.0f s", error.message, self._pause)
-            self._trouble = error.message
+        except (EngineError, OSError) as error:
+            log.error("workers: %s; next attempt in %.0f s", error, self._pause)
+            self._trouble = f"workers: {error}"
             self._retry_at = now + self._pause
             self._pause = min(_MAX_PAUSE_SECONDS, 2 * self._pause)
-            self._dismiss()
+            if isinstance(error, EngineError):
+                self._dismiss()
             return
         text = None if found is None else f"workers: {found}"
         if text != self._trouble and text is not None:
