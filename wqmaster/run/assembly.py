@@ -86,8 +86,8 @@ def opened(loaded: LoadedCampaign, *, existing: bool = False) -> Iterator[Store]
             if existing and not mongod(loaded).exists:
                 raise NothingMatches(
                     f"the campaign has no database in {loaded.mongod_folder.parent} yet; create "
-                    f"one with '{this_command()} import {loaded.typed} FILE', or name your own with "
-                    "'database: {uri: ...}'" + where_else(loaded),
+                    f"one with '{this_command()} import {loaded.typed} FILE', or name your own "
+                    "with 'database: {uri: ...}'" + where_else(loaded),
                     code=ErrorCode.DATABASE_NOT_CREATED,
                 )
             uri = stack.enter_context(mongod(loaded).used())
