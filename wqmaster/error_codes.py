@@ -53,6 +53,7 @@ class ErrorCode(StrEnum):
     LABELS_MISSING = "labels-missing"  # the campaign lacks a value or geometry to export
     LABEL_NOISE = "label-noise"  # an audit found more noise than the campaign accepts
     AUDIT_FAILED = "audit-failed"  # no structure of an audit's sample could be compared
+    AUDIT_APART = "audit-apart"  # an audit before a run needs a run of the campaign alone
     RECIPES_MIXED = "recipes-mixed"  # the results to export have several recipes
     OUTPUT_NOT_PARSED = "output-not-parsed"  # a section that a parser needs is missing
     OUTPUT_TOO_LARGE = "output-too-large"  # an output is larger than `archive: {max_size: ...}`
@@ -100,6 +101,7 @@ class ErrorCode(StrEnum):
 
     # --- engines, workers and programs ---
     SERVICE_MISSING = "service-missing"  # a service that the campaign needs is missing
+    SERVICE_DIFFERS = "service-differs"  # a campaign asks for other workers than its service
     ENGINE_NOT_INSTALLED = "engine-not-installed"  # the engine, or a part of it, is missing
     ENGINE_NOT_STARTED = "engine-not-started"  # the engine does not start
     MASTER_NOT_RUNNING = "master-not-running"  # the campaign is not running

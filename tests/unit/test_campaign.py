@@ -93,6 +93,7 @@ def test_a_file_of_the_older_framework_is_accepted_as_it_is(tmp_path: Path) -> N
     assert campaign.campaign_config.job_timeout == 15000
     assert campaign.submit.query == {"wb97mv.wb97md3bj": None}
     assert campaign.submit.queue == "orca:high"
+    assert (campaign.submit.category, campaign.submit.level) == ("orca", 10)
     assert list(step.options) == ["route"]
     assert step.options["route"].splitlines()[3] == "%scf maxiter 256 end"
     assert isinstance(step.parsers, dict)
@@ -101,6 +102,41 @@ def test_a_file_of_the_older_framework_is_accepted_as_it_is(tmp_path: Path) -> N
         "stdout": "{id}_wb97md3bj.out",
         "orca.gbw": "{id}_wb97md3bj.gbw",
     }
+
+
+@pytest.mark.parametrize(
+    ("submit", "category", "level", "weight"),
+    [
+        ("{}", None, 0, 1.0),
+        ("{queue: orca}", "orca", 0, 1.0),
+        ("{queue: 'orca:low', weight: 0.5}", "orca", -10, 0.5),
+        ("{queue: 'orca:normal'}", "orca", 0, 1.0),
+        ("{queue: orca, priority: 3}", "orca", 3, 1.0),
+    ],
+)
+def test_a_queue_has_a_category_and_a_priority(
+    tmp_path: Path, submit: str, category: str | None, level: int, weight: float
+) -> None:
+    found = loaded(tmp_path, f"{MINIMAL}submit: {submit}\n").campaign.submit
+    assert (found.category, found.level, found.weight) == (category, level, weight)
+
+
+@pytest.mark.parametrize(
+    ("submit", "said"),
+    [
+        ("{queue: 'orca:hihg'}", "'hihg' is not a level of priority; did you mean 'high'?"),
+        ("{queue: 'orca:high:1'}", "'high:1' is not a level of priority"),
+        ("{queue: ':high'}", "the queue has no name"),
+        ("{queue: 'orca:high', priority: 3}", "give the priority only once"),
+        ("{priority: 1.5}", "submit.priority: must be a whole number"),
+        ("{weight: 0}", "submit.weight: must be above 0"),
+    ],
+)
+def test_a_priority_that_means_nothing_is_refused(tmp_path: Path, submit: str, said: str) -> None:
+    line = MINIMAL.count("\n") + 1
+    message = refused(tmp_path, f"{MINIMAL}submit: {submit}\n")
+    assert message.startswith(f"campaign.yaml:{line}: ")
+    assert said in message
 
 
 def test_a_campaign_cannot_be_changed_by_accident(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from wqmaster.campaign import checks as checks_of_campaign
 from wqmaster.campaign.base import FIELD, NAME, Model, allowing, nearest
+from wqmaster.campaign.submit import Submit
 from wqmaster.campaign.units import ForceNoise, Megabytes, Seconds, force_noise
 from wqmaster.campaign.waste import Breaker, BreakerKey, Canary, CanaryKey
 from wqmaster.campaign.workers import LocalWorkers, Workers
@@ -57,7 +58,7 @@ _MODULE = allowing(
 _CATALOG = allowing("HOST or HOST:PORT", r"^[A-Za-z0-9.-]+(:[0-9]{1,5})?$")
 
 
-def _typed(value: Any) -> Any:
+def engine_typed(value: Any) -> Any:
     """`engine: local` is short for `engine: {type: local}`."""
     if isinstance(value, str):
         return {"type": value}
@@ -126,16 +127,6 @@ class CampaignConfig(Model):
                     {"name": name, "keys": ("args", position, "name")},
                 )
         return self
-
-
-class Submit(Model):
-    """`submit`: the documents to compute."""
-
-    query: dict[str, Any] = Field(default_factory=dict)
-    # Document fields, besides the molecule's, that the task function needs.
-    projection: list[Annotated[str, Field(pattern=FIELD)]] = Field(default_factory=list)
-    # The category of the campaign's tasks. The key is named `queue` as in the RQ framework.
-    queue: str | None = None
 
 
 class Database(Model):
@@ -368,7 +359,7 @@ class Campaign(Model):
     molecule: MoleculeFields = Field(default_factory=MoleculeFields)
     resources: Resources = Field(default_factory=Resources)
     software: dict[str, Annotated[Program, BeforeValidator(_command)]] = Field(default_factory=dict)
-    engine: Annotated[Engine, BeforeValidator(_typed)] = Field(default_factory=Engine)
+    engine: Annotated[Engine, BeforeValidator(engine_typed)] = Field(default_factory=Engine)
     workers: Workers = Field(default_factory=LocalWorkers)
     bundle: Bundle = Field(default_factory=Bundle)
     archive: Archive = Field(default_factory=Archive)

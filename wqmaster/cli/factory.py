@@ -39,7 +39,7 @@ def command(
         )
     file = loaded(campaign)
     if status:
-        found = factory.status(file.folder, file.typed)
+        found = factory.status(file.workforce_folder, file.typed)
         lines = [factories.why_no_factory(file)] if found is None else factory.lines(found)
         output.show(found or {"running": False}, lines)
     elif stop:

@@ -25,6 +25,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 VERBS = {
     "run": "run",
+    "serve": "serve",
     "check": "check",
     "doctor": "doctor",
     "smoke": "smoke",

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from wqmaster.cli.common import Duration, Whole, campaign_argument, loaded
+from wqmaster.cli.common import Duration, Whole, loaded
+from wqmaster.cli.several import run_several
 from wqmaster.cli.stages import Stages
 from wqmaster.cli.view import summary, view
 from wqmaster.offline.audit.auditing import Run, Stopped
@@ -15,10 +16,11 @@ from wqmaster.recipe.recipe import Recipe
 from wqmaster.recipe.resolving import resolve
 from wqmaster.run import assembly
 from wqmaster.run.progress import Progress
+from wqmaster.run.service.together import Asked
 
 
 @click.command()
-@campaign_argument
+@click.argument("campaigns", type=click.Path(dir_okay=False, path_type=Path), nargs=-1)
 @click.option(
     "--engine",
     type=click.Choice(["auto", "work_queue", "taskvine", "local"]),
@@ -44,7 +46,7 @@ from wqmaster.run.progress import Progress
 @click.option("--no-canary", is_flag=True, help="Run all documents without waiting for the first.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only errors and the summary.")
 def command(
-    campaign: Path,
+    campaigns: tuple[Path, ...],
     engine: str | None,
     port: int | None,
     limit: int | None,
@@ -57,10 +59,18 @@ def command(
 ) -> None:
     """Run CAMPAIGN: compute all documents without a result.
 
+    Several CAMPAIGNS share engine and workers, those of the first; --limit, --watch and
+    --no-audit apply to each.
+
     Ctrl-C stops the run: running tasks may finish within the grace period, and what they return is
     stored. Press it twice to stop immediately. Nothing is lost either way; rerun the command to
     continue.
     """
+    if len(campaigns) > 1:
+        asked = Asked(limit=limit, watch=watch, engine=engine, port=port, grace=grace)
+        run_several(campaigns, asked, audits=not no_audit, quiet=quiet)
+        return
+    campaign = campaigns[0] if campaigns else Path("campaign.yaml")
     recipe = resolve(loaded(campaign).replaced(engine=engine, port=port))
     audit = recipe.loaded.campaign.audit
     settings = partial(

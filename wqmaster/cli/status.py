@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
-from wqmaster.cli.common import campaign_argument, counted, loaded, printable, typed
-from wqmaster.cli.output import Output, as_json, json_option
+from wqmaster.campaign.service import SERVICE_FILE
+from wqmaster.cli.common import counted, loaded, printable, typed
+from wqmaster.cli.output import Output, as_json, json_option, table
 from wqmaster.database import recipe_guard
 from wqmaster.database.documents import Store
 from wqmaster.error_codes import ErrorCode
@@ -17,6 +18,7 @@ from wqmaster.recipe.resolving import resolve
 from wqmaster.run import assembly
 from wqmaster.run.other_names import where_else
 from wqmaster.run.progress import duration, overview, speed
+from wqmaster.run.service.status import published
 from wqmaster.run.spool import Spool
 from wqmaster.system.this_command import this_command
 
@@ -146,18 +148,51 @@ def _lines(found: dict[str, Any], campaign: Path) -> Iterator[str]:
         yield f"to see why documents failed: {this_command()} failures {typed(campaign)}"
 
 
+def _service_lines(found: dict[str, Any], folder: Path) -> Iterator[str]:
+    where = f"process {found['pid']}" if found["running"] else "not running"
+    yield (
+        f"service {found['service']}: {where}, {found['engine']}, "
+        f"{counted(found['workers'], 'worker')}, {counted(found['cores'], 'core')}"
+    )
+    headings = (
+        *("campaign", "priority", "weight", "share", "done", "failed", "running", "spooled"),
+        *("pending", "state", "file"),
+    )
+
+    def cells(one: dict[str, Any]) -> list[str]:
+        pending = "?" if one["pending"] is None else str(one["pending"])
+        numbers = [str(one[name]) for name in ("done", "failed", "running", "spooled")]
+        begin = [one["campaign"], str(one["priority"]), f"{one['weight']:g}"]
+        return [*begin, f"{one['share']:.0%}", *numbers, pending, one["state"], one["file"]]
+
+    yield from table(headings, map(cells, found["campaigns"]))
+    for one in found["campaigns"]:
+        for text in filter(None, (one["hold"], one["trouble"], one["error"])):
+            yield f"{one['campaign']}: {text}"
+    for one in found["refused"]:
+        yield f"refused: {one['reason']}"
+    if not found["running"]:
+        yield f"to start the service: {this_command()} serve {typed(folder)}"
+
+
 @click.command()
-@campaign_argument
+@click.argument("campaign", type=click.Path(path_type=Path), default="campaign.yaml")
 @click.option("--hosts", is_flag=True, help="List hosts, those that are blocked first, and why.")
 @click.option("--slow", is_flag=True, help="List tasks that run much longer than expected.")
 @json_option
 def command(campaign: Path, hosts: bool, slow: bool, output: Output) -> None:
     """Show how many documents are done, failed and pending.
 
+    CAMPAIGN may also be the folder of a service, or its service.yaml: then all campaigns are shown.
     With --hosts or --slow, list what the running master knows of hosts or slow tasks instead.
 
     A result is stale if its document's molecule has changed since.
     """
+    if campaign.name == SERVICE_FILE or campaign.is_dir():
+        folder = campaign.parent if campaign.name == SERVICE_FILE else campaign
+        service = published(folder)
+        output.show(service, _service_lines(service, folder))
+        return
     file = loaded(campaign)
     recipe: Recipe | None = None
     problems: list[dict[str, str]] = []

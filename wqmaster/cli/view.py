@@ -65,7 +65,8 @@ def _no_worker(progress: Progress) -> str | None:
     return f"no worker is connected; start one with: {progress.how_to_connect}"
 
 
-def _stop_words(times: int, grace: float) -> str:
+def stop_words(times: int, grace: float) -> str:
+    """What happens after Ctrl-C was pressed `times` times."""
     if times == 1:
         return (
             f"stopping: running tasks may finish within {grace:.0f} s, and what they return is "
@@ -74,7 +75,7 @@ def _stop_words(times: int, grace: float) -> str:
     return "stopping immediately; returned tasks stay in the spool for the next run"
 
 
-def _say(text: str, *, err: bool = False) -> None:
+def say(text: str, *, err: bool = False) -> None:
     """Print `text`; if the reader has exited, as `head` does, let the run continue silently."""
     try:
         click.echo(text, err=err)
@@ -95,27 +96,27 @@ class PlainView:
 
     def begins(self, progress: Progress, why: str) -> None:
         """Print the first line."""
-        _say(_first_line(progress, why))
+        say(_first_line(progress, why))
         self._next = time.monotonic() + PLAIN_LINE_INTERVAL_SECONDS
         hint = _no_worker(progress)
         if hint:
-            _say(f"{progress.campaign}: {hint}")
+            say(f"{progress.campaign}: {hint}")
 
     def show(self, progress: Progress) -> None:
         """Print a line if one is due."""
         while self._notices:
-            _say(self._notices.pop(0), err=self._err)
+            say(self._notices.pop(0), err=self._err)
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + PLAIN_LINE_INTERVAL_SECONDS
-        _say(line(progress))
+        say(line(progress))
         for hint in (_no_worker(progress), slowest(progress.slow)):
             if hint:
-                _say(f"{progress.campaign}: {hint}")
+                say(f"{progress.campaign}: {hint}")
 
     def stopping(self, times: int, grace: float) -> None:
         """Let the next `show` print a notice, since a signal handler must not print."""
-        self._notices.append(_stop_words(times, grace))
+        self._notices.append(stop_words(times, grace))
 
 
 class LiveView:
@@ -144,7 +145,7 @@ class LiveView:
 
     def stopping(self, times: int, grace: float) -> None:
         """Show a notice below the view."""
-        self._notice = _stop_words(times, grace)
+        self._notice = stop_words(times, grace)
 
     def _drawn(self, progress: Progress) -> Group:
         ended = progress.all_done + progress.all_failed
@@ -231,15 +232,15 @@ def summary(progress: Progress, loaded: LoadedCampaign, path: Path) -> None:
         ("results", f"{database.name}.{database.collection}, field {loaded.campaign.output_key}"),
         ("folder", str(loaded.folder)),
     ]
-    _say(f"\n{loaded.campaign.campaign}: {progress.state}")
+    say(f"\n{loaded.campaign.campaign}: {progress.state}")
     for name, value in rows:
-        _say(f"  {name:<20} {value}")
+        say(f"  {name:<20} {value}")
     notes = [*progress.notes]
     if progress.mended:
         retried = counted(progress.mended, "failed document")
         notes.append(f"retried {retried} that had changed")
     for note in notes:
-        _say(f"  {'note':<20} {note}")
+        say(f"  {'note':<20} {note}")
     # A private server stopped when the run ended, so the user must start it first.
     own = database.uri is None
     suggestions = [
@@ -250,4 +251,4 @@ def summary(progress: Progress, loaded: LoadedCampaign, path: Path) -> None:
         else ("to print the database's address", "db url"),
     ]
     for purpose, verb in suggestions:
-        _say(f"{purpose}: {this_command()} {verb} {typed(path)}")
+        say(f"{purpose}: {this_command()} {verb} {typed(path)}")

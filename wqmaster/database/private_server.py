@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from wqmaster.database.private_password import PrivatePassword
 from wqmaster.error_codes import ErrorCode
@@ -307,7 +308,26 @@ class Mongod:
                     self._start()
                 yield self.uri
             finally:
-                with self._starting(), contextlib.suppress(BlockingIOError):
-                    fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    if not self._stays.exists():
-                        self._stop()
+                self._leave(users)
+
+    def _leave(self, users: IO[str]) -> None:
+        """Stop the server if nobody else uses it."""
+        with self._starting(), contextlib.suppress(BlockingIOError):
+            fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not self._stays.exists():
+                self._stop()
+
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """Let the server run for the duration of a `with` once another process has started it.
+
+        Raises:
+            FolderError: its folder is not writable.
+        """
+        check_writable(self.folder)
+        with self._users.open("w") as users:
+            fcntl.flock(users, fcntl.LOCK_SH)
+            try:
+                yield
+            finally:
+                self._leave(users)

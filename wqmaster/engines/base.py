@@ -73,8 +73,15 @@ class Engine(Protocol):
     def wait(self, seconds: float) -> Returned | None:
         """The next task that ends; None if none ends within `seconds` (plus about one second)."""
 
-    def hungry(self) -> int:
-        """How many more tasks should be submitted now to keep the workers busy."""
+    def hungry(self, priority: int | None = None) -> int:
+        """How many more tasks should be submitted now to keep the workers busy.
+
+        With `priority`, these are tasks of this priority: waiting tasks of a lower one, which they
+        overtake, do not count.
+        """
+
+    def waiting(self) -> list[str]:
+        """The ids of the tasks that no worker has received."""
 
     def cancel(self, task_id: str) -> None:
         """End the task, whether it waits or runs, and never return it. Ignore unknown ids."""

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from bisect import insort
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -70,7 +71,7 @@ def _new_cache() -> tuple[Path, int]:
 
 
 class LocalEngine:
-    """Runs `slots` tasks at a time.
+    """Runs `slots` tasks of `slot_cores` cores at a time, or more if they need fewer cores.
 
     A killed runner counts as a lost worker, and its task runs again. If the master is killed, the
     kernel sends SIGTERM to each runner (if `setpriv` is installed), and the runner ends the
@@ -80,10 +81,13 @@ class LocalEngine:
     name = "local"
     port = None
 
-    def __init__(self, slots: int, environ: Mapping[str, str]) -> None:
+    def __init__(self, slots: int, environ: Mapping[str, str], slot_cores: int = 1) -> None:
         self.slots = slots
+        self.cores = slots * slot_cores
+        self._slot_cores = slot_cores
         self._environ = dict(environ)
-        self._waiting: deque[_Run] = deque()
+        # Tasks of a higher priority come first, and tasks of the same one in their order.
+        self._waiting: list[_Run] = []
         self._running: dict[str, _Run] = {}
         self._ended: deque[_Run] = deque()
         self._selector = selectors.DefaultSelector()
@@ -98,20 +102,32 @@ class LocalEngine:
 
     def submit(self, task: Task, folder: Path) -> None:
         """Put `task` in the queue, and start it if a slot is free."""
-        self._waiting.append(_Run(task, folder))
+        self._queue(_Run(task, folder))
         self._start()
+
+    def _queue(self, run: _Run) -> None:
+        insort(self._waiting, run, key=lambda run: -run.task.priority)
+
+    def _fits(self, task: Task) -> bool:
+        """Whether enough cores are free; a task that is too large for all of them runs alone."""
+        used = sum(run.task.cores for run in self._running.values())
+        return used + min(task.cores, self.cores) <= self.cores
 
     def _start(self) -> None:
         if time.monotonic() < self._paused_until:
             return
-        while self._waiting and len(self._running) < self.slots:
-            run = self._waiting.popleft()
+        while self._waiting and self._fits(self._waiting[0].task):
+            run = self._waiting.pop(0)
+            if run.folder.parent.is_dir() and not (run.folder / "inputs.tar").exists():
+                # The folder is gone. The task must not hold up those behind it.
+                self._ended.append(run)
+                continue
             try:
                 self._begin(run)
             except OSError as error:
                 # The disk can be full, or the folder away: the task is tried again.
                 shutil.rmtree(run.sandbox, ignore_errors=True)
-                self._waiting.appendleft(run)
+                self._waiting.insert(0, run)
                 self._paused_until = time.monotonic() + _PAUSE_SECONDS
                 where = f"{error.filename}: " if error.filename else ""
                 self._trouble = f"a task cannot be started: {where}{error.strerror or error}"
@@ -196,7 +212,7 @@ class LocalEngine:
             run.losses += 1
             self._losses += 1
             if run.losses < _MAX_LOSSES_PER_TASK:
-                self._waiting.append(run)
+                self._queue(run)
                 self._start()
                 return
         self._ended.append(run)
@@ -217,7 +233,9 @@ class LocalEngine:
         return run.process.wait()
 
     def _result(self, run: _Run) -> Returned:
-        assert run.process is not None  # noqa: S101
+        if run.process is None:
+            now, text = time.time(), f"there are no inputs in {run.folder}"
+            return Returned(run.task.id, TaskResult.ERROR, 1, os.uname().nodename, now, now, text)
         code = run.process.returncode
         outputs = run.sandbox / "outputs.tar"
         if outputs.exists():
@@ -232,13 +250,24 @@ class LocalEngine:
         host, message = os.uname().nodename, run.output.decode(errors="replace")
         return Returned(run.task.id, result, code, host, run.started, run.finished, message)
 
-    def hungry(self) -> int:
+    def hungry(self, priority: int | None = None) -> int:
         """How many more tasks it takes to fill every slot and have as many tasks waiting."""
-        return max(0, 2 * self.slots - len(self._running) - len(self._waiting) - len(self._ended))
+        waiting = [
+            run for run in self._waiting if priority is None or run.task.priority >= priority
+        ]
+        runs = (*self._running.values(), *self._waiting)
+        least = min((run.task.cores for run in runs), default=self._slot_cores)
+        slots = max(1, self.cores // least)
+        return max(0, 2 * slots - len(self._running) - len(waiting) - len(self._ended))
+
+    def waiting(self) -> list[str]:
+        """The ids of the tasks that have not started."""
+        return [run.task.id for run in self._waiting]
 
     def cancel(self, task_id: str) -> None:
         """End the task, and never return it."""
-        for queue in (self._waiting, self._ended):
+        queues: tuple[list[_Run] | deque[_Run], ...] = (self._waiting, self._ended)
+        for queue in queues:
             for run in [run for run in queue if run.task.id == task_id]:
                 queue.remove(run)
                 shutil.rmtree(run.sandbox, ignore_errors=True)
@@ -269,10 +298,10 @@ class LocalEngine:
         """Do nothing, since no host is ever blocked."""
 
     def stats(self) -> EngineStats:
-        """The current counts; all slots together count as one worker with one core per slot."""
+        """The current counts; all slots together count as one worker with all their cores."""
         return EngineStats(
             workers=1,
-            cores=self.slots,
+            cores=self.cores,
             waiting=len(self._waiting),
             running=len(self._running),
             bytes_sent=self._bytes_sent,

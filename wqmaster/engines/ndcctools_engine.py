@@ -129,9 +129,16 @@ class NdcctoolsEngine:
             self._sizes.remove(held.task)
         return held
 
-    def hungry(self) -> int:
+    def hungry(self, priority: int | None = None) -> int:
         """How many more tasks the idle cores can take, plus a reserve that waits."""
-        return self._sizes.hungry(self._manager.stats)
+        stats = self._manager.stats
+        overtaken = 0
+        if priority is not None and stats.tasks_waiting:
+            overtaken = sum(
+                held.task.priority < priority and self._manager.is_waiting(held.handle)
+                for held in self._tasks.values()
+            )
+        return self._sizes.hungry(stats, overtaken)
 
     def cancel(self, task_id: str) -> None:
         """End the task, and never return it."""
@@ -142,14 +149,18 @@ class NdcctoolsEngine:
 
     def cancel_waiting(self) -> list[str]:
         """Cancel the tasks that no worker has received, and return their ids."""
-        waiting = [
+        waiting = self.waiting()
+        for task_id in waiting:
+            self.cancel(task_id)
+        return waiting
+
+    def waiting(self) -> list[str]:
+        """The ids of the tasks that no worker has received."""
+        return [
             task_id
             for task_id, held in self._tasks.items()
             if self._manager.is_waiting(held.handle)
         ]
-        for task_id in waiting:
-            self.cancel(task_id)
-        return waiting
 
     def block_host(self, host: str, seconds: float) -> None:
         """Send no tasks to `host` for `seconds`, then one, and no more until `unblock_host`."""

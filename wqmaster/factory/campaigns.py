@@ -67,8 +67,8 @@ def planned(
     campaign, source = loaded.campaign, loaded.source
     worker = _program_to_send(loaded)
     _check_size(loaded)
-    factory_id = identity(loaded.folder / "factory", campaign.campaign)
-    password = credentials.password(loaded.folder)
+    factory_id = identity(loaded.workforce_folder / "factory", campaign.campaign)
+    password = credentials.password(loaded.workforce_folder)
     # A relative path leads into the sandbox, so it cannot be checked on the host.
     needed = tuple(name for name in programs if not name.startswith("."))
     system = batch_system(campaign.workers.type)

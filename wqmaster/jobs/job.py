@@ -164,6 +164,7 @@ class Task:
     compression: str = "none"  # compression of outputs.tar: "none" or "gzip"
     running_time_min: int | None = None  # the shortest time that the task takes, in seconds
     plain: bool = True  # whether the task has the campaign's resources, unchanged by a remedy
+    priority: int = 0  # waiting tasks with a larger number go first
 
     @property
     def time_limit(self) -> int:

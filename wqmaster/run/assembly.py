@@ -40,6 +40,7 @@ from wqmaster.run.other_names import where_else
 from wqmaster.run.programs import asked_for_version, check_programs
 from wqmaster.run.progress import Progress, RunState
 from wqmaster.run.spool import Spool
+from wqmaster.run.staff import Staff
 from wqmaster.system.files import check_writable
 from wqmaster.system.locks import FolderLock
 from wqmaster.system.log_files import LogFile
@@ -70,7 +71,7 @@ def cores() -> int:
 
 def mongod(loaded: LoadedCampaign) -> Mongod:
     """A campaign's private MongoDB server, whether or not it is running."""
-    return Mongod(loaded.folder / "mongod")
+    return Mongod(loaded.mongod_folder)
 
 
 @contextlib.contextmanager
@@ -89,9 +90,9 @@ def opened(loaded: LoadedCampaign, *, existing: bool = False) -> Iterator[Store]
         if uri is None:
             if existing and not mongod(loaded).exists:
                 raise NothingMatches(
-                    f"the campaign has no database in {loaded.folder} yet; create one with "
-                    f"'{this_command()} import {loaded.typed} FILE', or name your own with "
-                    "'database: {uri: ...}'" + where_else(loaded),
+                    f"the campaign has no database in {loaded.mongod_folder.parent} yet; create "
+                    f"one with '{this_command()} import {loaded.typed} FILE', or name your own "
+                    "with 'database: {uri: ...}'" + where_else(loaded),
                     code=ErrorCode.DATABASE_NOT_CREATED,
                 )
             campaign_folder.prepare(loaded)
@@ -199,11 +200,10 @@ def worker_environment(loaded: LoadedCampaign) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in loaded.variables}
 
 
-def _factory(
-    recipe: Recipe, name: str, engine: Engine, folder: Path, progress: Progress
-) -> Handle | None:
+def _factory(recipe: Recipe, name: str, engine: Engine, progress: Progress) -> Handle | None:
     """The worker factory; None if the campaign uses none."""
     loaded, campaign = recipe.loaded, recipe.loaded.campaign
+    folder = loaded.workforce_folder
     port = engine.port
     if isinstance(campaign.workers, NoWorkers) or port is None:
         return None
@@ -278,17 +278,18 @@ def run(
     *,
     begins: Callable[[Master, str], None],
     show: Callable[[Progress], None],
+    staff: Staff | None = None,
 ) -> Progress:
     """Run a campaign to its end.
 
     `begins` receives the master and the reason for the choice of the engine. `show` receives the
-    progress several times a second.
+    progress several times a second. `staff` has engine and workers, if the run shares them.
 
     Raises:
         WqmasterError: the run cannot begin, or had to end early; the message states why.
     """
     loaded, campaign = recipe.loaded, recipe.loaded.campaign
-    name, why = choosing.choose(campaign)
+    name, why = (staff.engine.name, staff.why) if staff else choosing.choose(campaign)
     if name == "local" or campaign.workers.on_this_machine:
         check_programs(recipe)
     folder = loaded.folder
@@ -298,7 +299,8 @@ def run(
         lock = FolderLock(folder)
         stack.callback(lock.close)
         spool = Spool(folder / "spool", campaign.archive.most_bytes)
-        spool.prepare()
+        spool.prepare(staff.held if staff else ())
+        adopted = staff.adopt(spool) if staff else []
         stack.enter_context(logged(folder))
         store = stack.enter_context(opened(loaded))
         token = secrets.token_hex(4)
@@ -325,7 +327,7 @@ def run(
             progress.failures_before.update(counts.failures)
             progress.total = counts.done + max(counts.undone, counts.failed)
         after = None
-        if not options.watch and not any(spool.waiting()):
+        if not options.watch and not adopted and not any(spool.waiting()):
             check_matches(store, counts, loaded)
             first = Feed(store, lambda key: False, fields=recipe.fields, mended=progress.reopen)
             while not first.take(1):
@@ -335,21 +337,26 @@ def run(
                 store.presence.heartbeat(token, progress.published())
             after = first.passed
         recipe = recipe.prepared()
-        environ = worker_environment(loaded)
-        engine = choosing.create(name, loaded, local_count(campaign), environ)
+        if staff is None:
+            environ = worker_environment(loaded)
+            engine = choosing.create(name, loaded, local_count(campaign), environ)
+            progress.how_to_connect = _how_to_connect(loaded, engine)
+        else:
+            engine = staff.engine
+            staff.describe(progress)
         stack.callback(engine.close)
-        progress.how_to_connect = _how_to_connect(loaded, engine)
         progress.waits_for_workers = (
             not campaign.workers.managed and progress.how_to_connect is not None
         )
-        workforce = _factory(recipe, name, engine, folder, progress)
+        workforce = staff.factory if staff else _factory(recipe, name, engine, progress)
         if workforce is not None:
             stack.callback(_dismiss, workforce, progress)
         collectors = Collectors(
-            max(1, cores() - 1),
+            staff.collectors if staff else max(1, cores() - 1),
             configuration(loaded, store.uri, recipe.hash),
             folder / "logs",
             keep_open=[lock.fileno()],
+            waits=staff is not None,
         )
         stack.callback(collectors.close)
         keeping = Keeping(
@@ -378,6 +385,7 @@ def run(
             watch=options.watch,
             limit=options.limit,
             after=after,
+            adopted=adopted,
             grace=options.grace,
             show=show,
         )

@@ -16,6 +16,7 @@ from wqmaster.run import campaign_folder
 from wqmaster.run.assembly import local_count, opened, worker_environment
 from wqmaster.run.programs import asked_for_version
 from wqmaster.system import credentials
+from wqmaster.system.files import check_writable
 from wqmaster.system.this_command import this_command
 
 _LOCAL_ENGINE = "the engine 'local' runs jobs on this machine without workers"
@@ -35,6 +36,7 @@ def factory_plan(recipe: Recipe) -> Plan:
             "workers",
         )
     campaign_folder.enter(loaded)
+    check_writable(loaded.workforce_folder)
     host, port = None, campaign.engine.port
     name, _ = choosing.choose(campaign)
     if (
@@ -76,7 +78,8 @@ def start_factory(loaded: LoadedCampaign, plan: Plan) -> dict[str, Any]:
         EngineError: the factory is already running or cannot start, or a program is missing.
     """
     campaign_folder.enter(loaded)
-    return factory.start(plan, loaded.folder, worker_environment(loaded))
+    check_writable(loaded.workforce_folder)
+    return factory.start(plan, loaded.workforce_folder, worker_environment(loaded))
 
 
 def rotate_password(loaded: LoadedCampaign) -> Path:
@@ -98,7 +101,7 @@ def stop_factory(loaded: LoadedCampaign) -> int | None:
     Raises:
         EngineError: the factory belongs to a master, or its workers cannot be removed.
     """
-    return factory.stop(loaded.folder, loaded.campaign, loaded.typed)
+    return factory.stop(loaded.workforce_folder, loaded.campaign, loaded.typed)
 
 
 def why_no_factory(loaded: LoadedCampaign) -> str:

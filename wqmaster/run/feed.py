@@ -70,6 +70,11 @@ class Feed:
         self._next_pass = 0.0
 
     @property
+    def left(self) -> int | None:
+        """How many documents may still be fed, not counting retries; None if there is no limit."""
+        return self._left
+
+    @property
     def exhausted(self) -> bool:
         """Whether no more documents will come."""
         return not self.retrying and self.no_new

@@ -7,7 +7,7 @@ Python's lock inside `wait`. A fatal error in the C library ends the process.
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from wqmaster.database.attempts import key_of
@@ -65,6 +65,7 @@ class Master:
         watch: bool = False,
         limit: int | None = None,
         after: tuple[Any] | None = None,
+        adopted: Sequence[str] = (),
         grace: float = 60.0,
         show: Callable[[Progress], None] = lambda progress: None,
     ) -> None:
@@ -79,6 +80,7 @@ class Master:
         self.progress = progress
         self._watch = watch
         self._limit = limit
+        self._adopted = adopted
         self._grace = grace
         self._show = show
         self._guards = guards or Guards()
@@ -115,11 +117,14 @@ class Master:
 
     # --- called from outside -----------------------------------------------------------------
 
-    def stop(self) -> None:
+    def stop(self, grace: float | None = None) -> None:
         """Stop feeding, and let running tasks finish within the grace period.
 
-        A second call stops at once. Signal handlers call this method.
+        `grace`, in seconds, replaces the period that was set before. A second call stops at once.
+        Signal handlers call this method.
         """
+        if grace is not None:
+            self._grace = grace
         if self._stopping_since is None:
             self._stopping_since = time.monotonic()
             self.progress.state = RunState.STOPPING
@@ -143,6 +148,7 @@ class Master:
             RunTroubled: something is wrong, and the run is not to wait.
         """
         self._replay()
+        self._adopt()
         while True:
             if not self.stopping:
                 self._fill()
@@ -197,6 +203,20 @@ class Master:
             self._flights.replay(task, [job.document for job in asked])
             self._collectors.collect(task)
 
+    def _adopt(self) -> None:
+        """Take over the tasks that an earlier master of this run has left in the engine."""
+        mine = (self._recipe.hash, self._recipe.target)
+        for task in self._adopted:
+            try:
+                asked = self._spool.asked(task)
+            except (OSError, ValueError, TypeError, KeyError):
+                asked = []
+            if asked and all((job.recipe, job.target) == mine for job in asked):
+                self._flights.send(task, [job.document for job in asked])
+            else:
+                self._engine.cancel(task)
+                self._spool.drop(task)
+
     def _fill(self) -> None:
         size = self._campaign.bundle.size
         stored = self._storage.hold()
@@ -211,6 +231,7 @@ class Master:
         while hungry > 0 and time.monotonic() < until and not self.stopping:
             room = self._guards.room()
             fed = [] if room.is_full else self._fed(room.size(size), room.new, is_there)
+            self.progress.limit_left = self._feed.left
             if not fed:
                 break
             hungry -= self._send(fed)
@@ -222,9 +243,10 @@ class Master:
         """The next documents; those that were fetched before if the database is not there."""
         if not is_there:
             return self._feed.fetched(count if new is None else min(count, new))
+        fed: list[Fed] = []
         with self._link.bounded():
-            return self._feed.take(count, new)
-        return []
+            fed += self._feed.take(count, new)
+        return fed
 
     def _look_at_holds(self, is_there: bool) -> None:
         """Publish why documents are held back, unless there are none."""

@@ -101,6 +101,7 @@ class Progress:
     hosts_running: int = 0  # hosts on which tasks run
     hosts: Callable[[], Mapping[str, Any]] = dict  # the hosts for `status --hosts`
     stage: str | None = None  # what this run is a part of, such as an audit
+    limit_left: int | None = None  # documents that may still be fed; None: no limit
 
     @property
     def stopped(self) -> bool:

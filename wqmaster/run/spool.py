@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -47,8 +47,10 @@ class Spool:
         self.failed = root / "failed"
         self.archive = root / "archive"
 
-    def prepare(self) -> None:
+    def prepare(self, kept: Collection[str] = ()) -> None:
         """Create the folders, and remove the tasks that a killed master left running.
+
+        Those in `kept` stay.
 
         Raises:
             FolderError: the spool is not writable.
@@ -56,6 +58,8 @@ class Spool:
         for folder in (self.root, self.running, self.returned, self.failed):
             check_writable(folder)
         for left in self.running.iterdir():
+            if left.name in kept:
+                continue
             shutil.rmtree(left, ignore_errors=True)
 
     def submit(self, task_id: str, jobs: Sequence[Asked], inputs: bytes) -> Path:
@@ -75,6 +79,15 @@ class Spool:
             raise
         self._sums[task_id] = hashlib.sha256(inputs).hexdigest()
         return folder
+
+    def asked(self, task_id: str) -> list[Asked]:
+        """The jobs of a task that is running.
+
+        Raises:
+            OSError, ValueError, TypeError, KeyError: its record is missing or torn.
+        """
+        record = (self.running / task_id / JOBS).read_text()
+        return [Asked(**job) for job in json_util.loads(record)]
 
     def give_back(self, result: Returned) -> None:
         """Record how the task ended, and move it to `returned` in one step."""

@@ -116,9 +116,13 @@ class MemoryEngine:
         host = outcomes[0].host if outcomes else HOST
         return Returned(task.id, result, 0, host, started=1.0, finished=2.0)
 
-    def hungry(self) -> int:
-        """How many more tasks the engine can place."""
+    def hungry(self, priority: int | None = None) -> int:
+        """How many more tasks the engine can place, whatever their priority."""
         return self.slots - len(self._queue)
+
+    def waiting(self) -> list[str]:
+        """The ids of the tasks beyond `slots`."""
+        return [task.id for task, _ in list(self._queue)[self.slots :]]
 
     def cancel(self, task_id: str) -> None:
         """Remove the task, so that it is never returned."""
@@ -127,7 +131,7 @@ class MemoryEngine:
 
     def cancel_waiting(self) -> list[str]:
         """Remove the tasks beyond `slots`, and return their ids."""
-        waiting = [task.id for task, _ in list(self._queue)[self.slots :]]
+        waiting = self.waiting()
         for task_id in waiting:
             self.cancel(task_id)
         return waiting

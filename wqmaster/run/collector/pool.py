@@ -108,7 +108,10 @@ class _Process:
 
 
 class Collectors:
-    """A pool of `count` collector processes."""
+    """A pool of `count` collector processes.
+
+    With `waits`, they are started when the first task has returned.
+    """
 
     def __init__(
         self,
@@ -118,7 +121,9 @@ class Collectors:
         *,
         keep_open: Sequence[int] = (),
         hang_time: float = HANG_TIMEOUT_SECONDS,
+        waits: bool = False,
     ) -> None:
+        self._count = count
         self._configuration = configuration
         self._errors = logs / "collector.err"
         rotate(self._errors)
@@ -134,7 +139,12 @@ class Collectors:
         # What a collector is waiting for, such as a database that cannot be reached.
         self._waits: Waits | None = None
         self._refusal: str | None = None
-        self._processes = [self._begin(number) for number in range(1, count + 1)]
+        self._processes: list[_Process] = []
+        if not waits:
+            self._start()
+
+    def _start(self) -> None:
+        self._processes = [self._begin(number) for number in range(1, self._count + 1)]
 
     def _begin(self, number: int) -> _Process:
         configuration = self._configuration.model_copy(update={"number": number})
@@ -172,6 +182,8 @@ class Collectors:
 
     def collect(self, task: str) -> None:
         """Hand over the returned `task`."""
+        if not self._processes:
+            self._start()
         self._backlog.append((task, []))
         self._hand_out()
 
