@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from wqmaster.database.attempts import key_of
 from wqmaster.database.audits import Noise
 from wqmaster.database.documents import Store
 from wqmaster.database.reference_atoms import REFERENCE_ATOM, is_asked_for
 from wqmaster.database.result_reader import WithValues
 from wqmaster.datasets.base import Level
 from wqmaster.datasets.frame import Floats, Frame
+from wqmaster.datasets.ids import id_of_row
 from wqmaster.datasets.labels import ADOPTED_GEOMETRY, Labels
-from wqmaster.datasets.stored import Unusable, array_of, checks_of, reads_as_json, shape_of
+from wqmaster.datasets.stored import Unusable, array_of, checks_of, shape_of
 from wqmaster.errors import BadDocument
 from wqmaster.jobs.molecule import Document, Molecule, differences, from_document
 from wqmaster.recipe.recipe import Recipe
@@ -191,14 +191,7 @@ class Source:
                 self.left_out.add(error.reason, one.document["_id"])
 
     def _key(self, document_id: Any) -> str:
-        """The `_id` as a text that no other document has.
-
-        A text is left as it is, unless documents have ids of other types, too, and it reads as one
-        of these: "1" next to 1.
-        """
-        if isinstance(document_id, str) and not (self._mixed_ids and reads_as_json(document_id)):
-            return document_id
-        return key_of(document_id)
+        return id_of_row(document_id, mixed=self._mixed_ids)
 
     @cached_property
     def _mixed_ids(self) -> bool:

@@ -1,6 +1,5 @@
 """Values as they are stored, checked before they become labels: anybody can edit a document."""
 
-import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -32,15 +31,6 @@ def checks_of(run: Mapping[str, Any]) -> tuple[dict[str, float], tuple[str, ...]
         if isinstance(value, (int, float)) and math.isfinite(value)
     }
     return measured, tuple(map(str, warned if isinstance(warned, list) else ()))
-
-
-def reads_as_json(text: str) -> bool:
-    """Whether a text is JSON as well, such as `1` and `"1"`."""
-    try:
-        json.loads(text)
-    except ValueError:
-        return False
-    return True
 
 
 def shape_of(label: str, natoms: int) -> tuple[int, ...]:
