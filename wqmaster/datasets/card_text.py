@@ -101,6 +101,8 @@ def _contents(card: Card) -> Iterator[str]:
             ),
         ),
     )
+    yield "Medians and 95th percentiles are exact to 0.2 percent."
+    yield ""
 
 
 def _quantiles(found: Distribution) -> tuple[str, ...]:
