@@ -208,11 +208,12 @@ def _quality(card: Card) -> Iterator[str]:
 
 
 def _flat(value: object) -> str:
-    return (
-        _number(value)
-        if isinstance(value, float)
-        else (value if isinstance(value, str) else json.dumps(value))
-    )
+    if isinstance(value, Mapping) and {*value} == {"value", "low", "high"}:
+        low, high = _number(value["low"]), _number(value["high"])
+        return f"{_number(value['value'])} (95 % confidence: {low} to {high})"
+    if isinstance(value, float):
+        return _number(value)
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _duplicates(card: Card) -> Iterator[str]:
