@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from wqmaster.campaign.models import nearest
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError
+from wqmaster.parsers.quantities import QUANTITIES, Quantity
 from wqmaster.recipe.recipe import Recipe, StepRecipe
 from wqmaster.system.this_command import this_command
 
@@ -95,6 +96,8 @@ def labels_of(recipe: Recipe, wishes: Wishes) -> Labels:
                 f"step '{step.request.name}' has no parser '{wish}' for --{label}; "
                 f"{nearest(wish, names)}",
             )
+        if wish is not None:
+            _check_meaning(recipe, label, wish)
         name = wish or next((name for name in known if name in names), None)
         if name is not None:
             values[label] = name
@@ -107,6 +110,22 @@ def labels_of(recipe: Recipe, wishes: Wishes) -> Labels:
     foreign = _foreign(step, values)
     source, value, stays = _geometry(recipe, step, wishes.geometry)
     return Labels(step, values, source, value, stays, foreign, tuple(_doubts(step, foreign)))
+
+
+def _check_meaning(recipe: Recipe, label: str, wish: str) -> None:
+    """Refuse a value that has a meaning in all programs, and another one than the label's."""
+    quantity, meant = QUANTITIES.get(wish), QUANTITIES[label]
+    if quantity is None:
+        return
+    is_same = wish == label if label == "energy" else _kind(quantity) == _kind(meant)
+    if not is_same:
+        raise _wrong(
+            recipe, f"--{label} {wish}: it is the {quantity.meaning}, not the {meant.meaning}"
+        )
+
+
+def _kind(quantity: Quantity) -> tuple[str, tuple[int | str, ...] | None]:
+    return quantity.unit, quantity.shape
 
 
 def _step(recipe: Recipe, wishes: Wishes) -> StepRecipe:
