@@ -110,3 +110,22 @@ def test_frames_of_an_excited_state_without_a_gradient_are_left_out(
     assert "water#1" in {one["_id"] for one in rows}
     (why,) = found
     assert "excited state" in why
+
+
+def test_an_element_without_a_reference_atom_is_named(
+    campaigns: Campaigns, cli: Cli, tmp_path: Path
+) -> None:
+    campaigns.insert({**WATER, "_id": "water"})
+    path = campaigns.write(campaign_config=config(), engine="local", reference_atoms=["O"])
+    cli("run", path)
+    out = tmp_path / "data.aselmdb"
+    found = json.loads(cli("export", path, "--for", "fairchem", "-o", out, "--json"))
+    (remark,) = found["remarks"]
+    assert "no reference atom of H" in remark
+    card = (tmp_path / "data.aselmdb.card.md").read_text()
+    assert "There is no reference atom of H." in card
+    # Without any, none is expected.
+    path = campaigns.write(campaign_config=config(), engine="local")
+    out = tmp_path / "other.aselmdb"
+    found = json.loads(cli("export", path, "--for", "fairchem", "-o", out, "--json"))
+    assert not found["remarks"]

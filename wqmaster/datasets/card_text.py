@@ -156,6 +156,10 @@ def _labels(card: Card) -> Iterator[str]:
                 for symbol, one in card.reference_atoms.items()
             ),
         )
+        missing = card.counts.elements.keys() - card.reference_atoms.keys()
+        if missing:
+            yield f"There is no reference atom of {', '.join(sorted(missing))}."
+            yield ""
 
 
 def _splits(card: Card) -> Iterator[str]:

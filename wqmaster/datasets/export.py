@@ -103,6 +103,7 @@ class Export:
                 stack.callback(self._parts[name].writer.abandon)
             self._write(tally, duplicates)
             references = self._references_as_frames()
+            self._name_missing(tally)
             self._drop_empty(placing)
             for part in self._parts.values():
                 part.writer.close()
@@ -244,6 +245,15 @@ class Export:
             if part.expected is not None:
                 part.expected.add(frame)
         return []
+
+    def _name_missing(self, tally: Tally) -> None:
+        """State which elements of the data set have no reference atom, if others have one."""
+        missing = [one for one in tally.elements if one not in self._account.references]
+        if self._account.references and missing:
+            self._account.remarks.append(
+                f"there is no reference atom of {', '.join(sorted(missing))}: see what was left "
+                "out, or let a run compute it (reference_atoms:)"
+            )
 
     def _drop_empty(self, placing: Placing) -> None:
         """Drop the parts that have no frame, since trainers cannot read empty files."""
