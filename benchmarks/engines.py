@@ -2,8 +2,8 @@
 
     ./shell python benchmarks/engines.py [ROUNDS] [TASKS]
 
-Each engine gets two local workers, and tasks with one job that does nothing. The CPU time is that
-of this process alone (submitting, waiting, fetching), without parsing and storing.
+Each engine gets two local workers, and tasks of one job that does nothing. Only the CPU time of
+this process counts (submitting, waiting, fetching), without parsing and storing.
 """
 
 import os

@@ -1,9 +1,9 @@
-"""Rates and peak memory of writing, reading back and proving a data set, for each target.
+"""Measure how fast and with how much memory each target is written, read back and proved.
 
     ./shell python benchmarks/export.py [--frames 10000,100000] [--for mace,aimnet] [--folder DIR]
 
-Each measurement runs in its own process. The frames are of 2,000 molecules of 5 to 35 atoms, made
-while they are written; the rate of making them alone is printed first.
+Each measurement runs in its own process. The frames are of 2,000 made-up molecules of 5 to 35
+atoms, and are made while they are written; the first line is for making them alone.
 """
 
 import argparse
@@ -27,7 +27,10 @@ SAMPLE = 1000
 
 
 def frames(count: int) -> Iterator[Frame]:
-    """Neutral singlets that every format can express; molecule i has frames i, i + 2000, ..."""
+    """Yield neutral singlets, which every format can express.
+
+    Molecule i has the frames i, i + 2000, ...
+    """
     random = np.random.default_rng(1)
     elements = [
         random.choice([1, 1, 6, 6, 7, 8, 16], size=size)

@@ -1,4 +1,4 @@
-"""Rate and peak memory of `wqmaster export`, from the database to a verified file.
+"""Measure the rate and peak memory of `wqmaster export`, from the database to a verified file.
 
     ./shell python benchmarks/export_campaign.py [--documents 10000,100000] [--for mace,aimnet]
 
@@ -40,7 +40,7 @@ _BATCH = 2000
 
 
 def documents(count: int, campaign: Path) -> Iterator[dict[str, Any]]:
-    """Documents with results whose `_run` fits them."""
+    """Yield documents with made-up results, whose `_run` fits the campaign and the document."""
     recipe = resolve(load(campaign), runs=False)
     step = recipe.steps[0]
     with gzip.open(MOLECULES, "rt") as file:
@@ -102,7 +102,7 @@ def fill(count: int, campaign: Path, uri: str) -> None:
 
 
 def main() -> None:
-    """Print a table."""
+    """Export each number of documents to each target, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--documents", default="10000,100000")
     parser.add_argument("--for", dest="targets", default=",".join(TARGETS))

@@ -1,17 +1,17 @@
-"""How well the checks find inaccurate forces in a published data set.
+"""Measure how well the checks find inaccurate forces in a published data set.
 
     python benchmarks/label_checks.py FILE... [--forces NAME] [--reference NAME] [--unit UNIT]
 
-Each FILE is in extended XYZ format and has two sets of forces: those of the data set and the same
-ones recomputed with better settings. Structures are ranked by the checks, which see only the
-former, and the ranking is compared with the error of the forces. AUC is the probability that a
-structure among the worst tenth is ranked above another one: 1 is perfect, 0.5 is chance.
+Each FILE is in extended XYZ format and has two sets of forces: those of the data set, and forces
+that were recomputed with better settings. The checks, which see only the former, rank the
+structures, and this ranking is compared with the error of the forces. AUC is the probability that a
+structure of the worst tenth is ranked above one of the others: 1 is perfect, 0.5 is chance.
 
 Public files are in the repository water-ice-group/datasets_dft_accuracy of Kuryla et al., J. Chem.
 Phys. 163, 224313 (2025), folder force_discrepancies: 1,000 structures each of AIMNet2, Transition1x
 and others. No limit was fitted to them. "rigid part" (`wqmaster.checks.forces.rigid_part`) is the
-part of the error that a set of forces shows by itself; it was chosen for this meaning, and then
-seen to rank AIMNet2 best.
+part of the error that a set of forces shows by itself; it was chosen for this meaning, and only
+then found to rank AIMNet2's structures best.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from wqmaster.checks.forces import EV_PER_ANGSTROM, rigid_part
 from wqmaster.checks.table import checks_of
 from wqmaster.jobs.molecule import SYMBOLS
 
-# eV/Angstrom per unit of the file.
+# How many eV/Angstrom each unit of a file is.
 _UNITS = {"eV/Angstrom": 1.0, "Eh/Angstrom": 27.211386245988, "Eh/Bohr": EV_PER_ANGSTROM}
 _WORST_SHARE = 0.1
 _MILLI = 1000.0
@@ -38,7 +38,7 @@ Errors = dict[str, list[float]]
 
 
 def auc(scores: npt.ArrayLike, bad: npt.NDArray[np.bool_]) -> float:
-    """The probability that a bad one has a higher score than a good one; ties count half."""
+    """The probability that a bad structure has a higher score than another; ties count half."""
     _, places, counts = np.unique(
         np.asarray(scores, dtype=float), return_inverse=True, return_counts=True
     )
@@ -49,7 +49,7 @@ def auc(scores: npt.ArrayLike, bad: npt.NDArray[np.bool_]) -> float:
 
 
 def measured(path: Path, forces: str, reference: str, unit: str) -> tuple[Scores, Errors]:
-    """For each structure of a file the scores, and the errors of its forces in meV/Angstrom."""
+    """The scores of each structure of a file, and the errors of its forces in meV/Angstrom."""
     scores: Scores = {}
     errors: Errors = {"rms": [], "mean": [], "largest": []}
     checks = checks_of("default", {})

@@ -1,4 +1,4 @@
-"""Compute molecules whose SCF does not converge by itself, with PySCF's remedies and without.
+"""Compute molecules whose SCF does not converge by itself, with and without the remedies for PySCF.
 
     ./shell --with pyscf python benchmarks/pyscf_hard_cases.py [NAME...]
 
@@ -6,9 +6,9 @@ Each molecule runs through two real campaigns (local engine, private mongod): on
 `remedies: false`, and one with the remedies that every campaign has. The energy from the second is
 compared with that of `pyscf_tight_reference.py`, which shares no code with wqmaster. The table
 states for each molecule the failure class without remedies, the remedy that cured it, and the
-difference of the energy from the reference. The exit code is 1 if fewer than MIN_CURED of the
-molecules that fail without remedies are cured within TOLERANCE_EH, or if any energy that was stored
-is above the reference by more than that. The references of the radicals take most of the time.
+difference of the energy from the reference. The exit code is 1 if the remedies cure fewer than
+MIN_CURED of the molecules to within TOLERANCE_EH, or if any stored energy is above the reference by
+more than that. The references of the radicals take most of the time.
 """
 
 import json
@@ -32,7 +32,7 @@ from wqmaster.jobs.molecule import SYMBOLS
 TOLERANCE_EH = 1e-6
 MIN_CURED = 7
 REFERENCE = Path(__file__).with_name("pyscf_tight_reference.py")
-COMPACT, DIFFUSE = "def2-svp", "aug-cc-pvtz"
+COMPACT, DIFFUSE, LARGE_DIFFUSE = "def2-svp", "aug-cc-pvdz", "aug-cc-pvtz"
 
 Atoms = list[tuple[str, tuple[float, float, float]]]
 
@@ -61,7 +61,7 @@ def line(*atoms: str | float) -> Atoms:
 
 
 def twisted_ethylene(degrees: float) -> Atoms:
-    """Ethylene whose second CH2 group is turned around the double bond."""
+    """Ethylene (Angstrom) whose second CH2 group is turned around the double bond."""
     bond, off, on = 1.33, 1.09 * math.sin(math.radians(58.5)), 1.09 * math.cos(math.radians(58.5))
     x, y = off * math.cos(math.radians(degrees)), off * math.sin(math.radians(degrees))
     return [
@@ -72,7 +72,7 @@ def twisted_ethylene(degrees: float) -> Atoms:
 
 
 def ozone(bond: float) -> Atoms:
-    """Ozone with two equal bonds and its experimental angle."""
+    """Ozone with two bonds of this length (Angstrom) and its experimental angle."""
     angle = math.radians(116.8)
     end = (bond * math.sin(angle), 0.0, bond * math.cos(angle))
     return [*line("O", bond, "O")[::-1], ("O", (end[0], 0.0, bond - end[2]))]
@@ -92,8 +92,13 @@ CASES = (
     Case("PO, 2.0 A", line("P", 2.0, "O"), multiplicity=2),
     Case("NiCO", line("Ni", 1.75, "C", 1.15, "O")),
     Case("FeCO+, quartet", line("Fe", 1.85, "C", 1.13, "O"), 1, 4),
-    Case("N2-, diffuse basis", line("N", 1.10, "N"), -1, 2, DIFFUSE),
-    Case("O2 2-, diffuse basis", line("O", 1.5, "O"), -2, 1, DIFFUSE),
+    Case("CN, 2.0 A", line("C", 2.0, "N"), multiplicity=2),
+    Case("CN, 1.17 A", line("C", 1.17, "N"), multiplicity=2),
+    Case("F2-, diffuse basis", line("F", 1.9, "F"), -1, 2, DIFFUSE),
+    Case("CN-, diffuse basis", line("C", 1.18, "N"), -1, 1, DIFFUSE),
+    Case("C2 2-, diffuse basis", line("C", 1.28, "C"), -2, 1, DIFFUSE),
+    Case("N2-, diffuse basis", line("N", 1.10, "N"), -1, 2, LARGE_DIFFUSE),
+    Case("O2 2-, diffuse basis", line("O", 1.5, "O"), -2, 1, LARGE_DIFFUSE),
 )
 
 
@@ -109,7 +114,7 @@ def document(case: Case) -> dict[str, Any]:
 
 
 def run_campaign(folder: Path, uri: str, cases: list[Case], remedies: bool) -> dict[str, Any]:
-    """Run one campaign: the values of each case, or its last failure."""
+    """Run one campaign; returns the values of each case, or its final failure."""
     name = "cured" if remedies else "plain"
     step = {"name": "dft", "xc": "pbe", "basis": cases[0].basis, "gradient": False}
     campaign = {
@@ -152,7 +157,7 @@ def run_campaign(folder: Path, uri: str, cases: list[Case], remedies: bool) -> d
 
 
 def reference(case: Case) -> dict[str, Any]:
-    """The energy of a direct calculation."""
+    """What `pyscf_tight_reference.py` prints for a case: its lowest energy (Eh), and others."""
     call = {
         "atoms": case.atoms,
         "charge": case.charge,
@@ -173,11 +178,11 @@ def reference(case: Case) -> dict[str, Any]:
 
 
 def row(case: Case, plain: dict[str, Any], cured: dict[str, Any], wanted: dict[str, Any]) -> str:
-    """One line of the table, and a mark that states what it counts for.
+    """One line of the table, which ends with a mark for how the case counts.
 
-    "cured": failed without remedies, same energy with them; "easy": did not fail; "wrong": the
-    stored energy is above the reference; "failed": no remedy helped; "reference": the stored energy
-    is below the reference, which therefore missed the lowest solution.
+    "cured": it failed without remedies, and has the reference's energy with them; "easy": it did
+    not fail; "wrong": the stored energy is above the reference; "failed": no remedy helped;
+    "reference": the stored energy is below the reference, which missed the lowest solution.
     """
     class_ = plain.get("class", "-")
     if "class" in cured:

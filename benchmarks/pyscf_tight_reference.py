@@ -1,12 +1,12 @@
-"""The lowest stable SCF solution of a molecule, by PySCF alone: the reference of a benchmark.
+"""Find the lowest stable SCF solution of a molecule with PySCF alone: a benchmark's reference.
 
     pyscf-python benchmarks/pyscf_tight_reference.py < CASE.json
 
-CASE.json holds `atoms` (element and place in Angstrom), `charge`, `multiplicity`, `xc` and `basis`.
-The second-order method starts from several guesses and from randomly rotated orbitals, converges to
-1e-11 Eh, and follows every instability. The output is JSON: `energy`, the lowest energy that was
-found (Eh), and `others`, the differences of the energies from the other starts (Eh). Nothing here
-is shared with the driver of wqmaster.
+CASE.json holds `atoms` (each an element and its position in Angstrom), `charge`, `multiplicity`,
+`xc` and `basis`. The second-order method starts from several guesses and from randomly rotated
+orbitals, converges to 1e-11 Eh, and follows every instability. The output is JSON: `energy`, the
+lowest energy that was found (Eh), and `others`, how far the energy from each start is above it (Eh;
+null if a start led to none). Nothing here is shared with wqmaster's driver.
 """
 
 import json
@@ -44,7 +44,7 @@ def method(case: dict[str, Any]) -> Any:
 
 
 def stable_energy(start: Any, orbitals: Any) -> float | None:
-    """The energy (Eh) of the stable solution that follows from `orbitals`, if there is one."""
+    """The energy (Eh) of the stable solution that `orbitals` lead to; None if there is none."""
     second, occupations = start.newton(), start.mo_occ
     second.conv_tol, second.conv_tol_grad = CONVERGENCE_EH, GRADIENT_LIMIT
     second.max_cycle = MAX_CYCLES
@@ -60,7 +60,7 @@ def stable_energy(start: Any, orbitals: Any) -> float | None:
 
 
 def rotated(orbitals: Any, random: numpy.random.Generator) -> Any:
-    """`orbitals` after a random rotation among all of them."""
+    """`orbitals` after a random rotation that mixes all of them, separately for each spin."""
     if orbitals.ndim == 3:
         return numpy.array([rotated(one, random) for one in orbitals])
     angles = ROTATION_RADIANS * random.normal(size=(orbitals.shape[1],) * 2)
@@ -68,7 +68,7 @@ def rotated(orbitals: Any, random: numpy.random.Generator) -> Any:
 
 
 def main() -> None:
-    """Print the lowest energy and what other starts led to."""
+    """Print the lowest energy, and the energies that all starts led to."""
     case, random = json.load(sys.stdin), numpy.random.default_rng(1)
     energies = []
     for guess in (*GUESSES, *(["minao"] * ROTATIONS)):

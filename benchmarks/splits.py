@@ -1,9 +1,10 @@
-"""Measure keys of graphs, splits and the search for duplicates on conformers of real molecules.
+"""Measure graph keys, splits and the search for duplicates on conformers of real molecules.
 
     ./shell python benchmarks/splits.py [MOLECULES] [CONFORMERS] [none|mmff]
 
-The molecules are the first of NCI's open database that come with RDKit and have at most 16 heavy
-atoms. Each conformer's graph, perceived from its distances, is compared with that of the SMILES.
+The molecules are the first ones with at most 16 heavy atoms in the part of NCI's open database that
+comes with RDKit. Each conformer's graph, perceived from its distances, is compared with that of the
+SMILES.
 """
 
 import resource
@@ -67,7 +68,7 @@ def molecules(count: int, each: int, optimize: str) -> list[Molecule]:
 
 
 def frames(found: list[Molecule], graphs: list[list[str]]) -> Iterator[Frame]:
-    """A frame for each conformer."""
+    """Yield a frame for each conformer."""
     for place, (_, numbers, charge, geometries) in enumerate(found):
         for number, (geometry, graph) in enumerate(zip(geometries, graphs[place], strict=True)):
             yield Frame(
@@ -83,7 +84,7 @@ def frames(found: list[Molecule], graphs: list[list[str]]) -> Iterator[Frame]:
 
 
 def moved(frame: Frame, random: np.random.Generator) -> Frame:
-    """The frame with other orders of atoms, rotated and shifted."""
+    """A copy of the frame with its atoms in another order, rotated and shifted."""
     order = random.permutation(frame.natoms)
     rotation, _ = np.linalg.qr(random.normal(size=(3, 3)))
     rotation *= np.linalg.det(rotation)
@@ -101,7 +102,7 @@ def moved(frame: Frame, random: np.random.Generator) -> Frame:
 
 
 def main(count: int = 2000, each: int = 50, optimize: str = "none") -> None:
-    """Print rates, differences, and the largest memory."""
+    """Print rates, differences, and the peak memory."""
     start = time.perf_counter()
     found = molecules(count, each, optimize)
     total = sum(len(geometries) for *_, geometries in found)

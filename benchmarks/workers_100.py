@@ -1,4 +1,4 @@
-"""Test one master with a hundred real workers: they connect, are visible, and leave.
+"""Test one master with a hundred real workers: whether they connect, are visible, and leave.
 
     ./shell python benchmarks/workers_100.py [--engine work_queue|taskvine] [--workers N]
 

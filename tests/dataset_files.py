@@ -30,7 +30,7 @@ STATES = (
 
 
 def frame(name: str, smiles: str, charge: int, multiplicity: int, **more: Any) -> Frame:
-    """A frame of a molecule that RDKit builds, with labels that no rule gives."""
+    """A frame of a molecule that RDKit builds, with random labels."""
     from rdkit import Chem
     from rdkit.Chem import AllChem
 
@@ -248,7 +248,7 @@ def _scaled(name: str, factor: float, row_number: int = 1) -> Callable[[Target, 
 def _added(name: str) -> Callable[[Target, Altered], None]:
     def change(target: Target, altered: Altered) -> None:
         row = altered.rows[1]
-        if target.name == "spice":  # formal charges and radicals of the SMILES are its words
+        if target.name == "spice":  # the SMILES states charge and spin
             wrong = {b"S": "[SH2+]"} if name == "charge" else {b"[CH3]": "[CH2]"}
             for one in altered.rows:
                 if (smiles := bytes(one["smiles"][0])) in wrong:

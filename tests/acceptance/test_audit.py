@@ -155,7 +155,7 @@ def test_a_killed_audit_continues_with_the_same_sample(
     assert {one["audit_of"] for one in copies(campaigns).find()} == sample
     assert ran(campaigns).count("plain") == 13
     assert campaigns.documents.count_documents({"xtb.gfn2.energy": {"$lt": 0}}) == 13
-    # It is not made again.
+    # A finished audit is not repeated.
     before = len(ran(campaigns))
     cli("run", path)
     assert len(ran(campaigns)) == before
@@ -292,12 +292,12 @@ def test_a_campaign_of_which_everything_was_refused_can_be_audited(
     # Copies have the coordinates of the documents.
     originals = {one["_id"]: one["coordinates"] for one in campaigns.documents.find()}
     assert {one["audit_of"]: one["coordinates"] for one in copies(campaigns).find()} == originals
-    # A document that has changed is not what was refused.
+    # If a document has changed, its refused values belong to another molecule.
     campaigns.documents.update_one({"_id": 2}, {"$set": {"charge": 2}})
     found = json.loads(cli("audit", path, "--json", code=1))
     assert found["noise"]["refused"] == {"check_max_force": 2}
     assert [*found["examples"].values()] == [["2"]]
-    # Nor are attempts of another recipe those of this one.
+    # Attempts with another recipe do not count either.
     config = campaigns.settings()["campaign_config"]
     config["args"][0]["accuracy"] = 0.5
     cli("audit", campaigns.write(campaign_config=config), code=2)
@@ -319,7 +319,7 @@ def test_refused_labels_without_an_archive_are_left_out_with_advice(
     assert "check_max_force" in reason
     assert "archive: {keep: failed}" in reason
     assert found["examples"][reason] == ["stretched"]
-    # As the advice says.
+    # The message advises this: archives must be kept, and the failures be computed again.
     path = campaigns.write(checks=REFUSING, archive={"keep": "failed"})
     cli("failures", path, "--retry", "check_max_force")
     cli("run", path, code=1)
@@ -367,7 +367,7 @@ def test_the_audit_of_a_run_needs_the_archives_of_what_is_refused(
     output = cli("run", path, code=1)
     assert "2 documents; 2 of 2 structures were also refused by check_max_force" in output
     assert campaigns.failures.count_documents({"final": True}) == 3
-    # A later run judges by the stored numbers, and says the same.
+    # A later run judges by the stored numbers, and reports the same.
     settings["audit"] = {"sample": 2, "stop_above": "0.0000001 meV/A"}
     cli("run", campaigns.write(**settings), code=1)
     assert "2 of 2 structures were also refused by check_max_force" in cli.errors
@@ -510,7 +510,8 @@ def test_a_file_that_is_not_a_tighter_recipe_is_refused(
     cli("run", path)
     tighter = campaigns.folder / "tighter.yaml"
     tighter.write_text(text)
-    cli("audit", path, "--tighter", tighter, code=2)
-    assert said in cli.errors
-    assert str(tighter) in cli.errors
+    for words in ((), ("--dry-run",)):
+        cli("audit", path, "--tighter", tighter, *words, code=2)
+        assert said in cli.errors
+        assert str(tighter) in cli.errors
     assert copies(campaigns).count_documents({}) == 0

@@ -121,7 +121,7 @@ def test_an_element_without_a_reference_atom_is_named(
     out = tmp_path / "data.aselmdb"
     found = json.loads(cli("export", path, "--for", "fairchem", "-o", out, "--json"))
     (remark,) = found["remarks"]
-    assert "no reference atom of H" in remark
+    assert "no reference atom is exported for H" in remark
     card = (tmp_path / "data.aselmdb.card.md").read_text()
     assert "There is no reference atom of H." in card
     # Without any, none is expected.

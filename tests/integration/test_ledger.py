@@ -79,7 +79,7 @@ def test_a_document_can_fail_again_after_its_attempt_was_cured(store: Store) -> 
 
 
 def test_a_failed_document_has_one_final_attempt(store: Store) -> None:
-    """`reparse` can withdraw the results of two attempts, which the steps of a document record."""
+    """A document's steps can be from two attempts; `reparse` can withdraw the results of both."""
     store.ledger.give_up(attempt(2, "a", final=True))
     store.ledger.give_up({**attempt(1, "b", final=True), "class": "parse_error"})
     store.ledger.give_up({**attempt(1, "b", final=True), "document": 2})

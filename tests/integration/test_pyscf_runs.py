@@ -149,7 +149,7 @@ def test_a_remedy_finds_the_energy_of_a_tight_reference(tmp_path: Path, name: st
     assert parsers.scf_settings(output_of(again))["newton"] is True
 
 
-# The driver with another limit on restarts from unstable solutions.
+# The driver with another limit on attempts of the second-order method to find a stable solution.
 LIMITED = """
 import sys
 sys.path.insert(0, "shared")
@@ -162,7 +162,7 @@ sys.exit(wqmaster_pyscf.main(sys.argv[1]))
 def limited_step(
     folder: Path, molecule: Molecule, options: Any, remedy: PyscfRung, limit: int
 ) -> StepOutcome:
-    """A step whose driver leaves at most `limit` unstable solutions."""
+    """A step whose driver gives up after `limit` unstable solutions."""
     request = StepRequest("a", options, frozenset(), remedies=(remedy,))
     job = singlepoint(molecule, [request], Software())
     (folder / "shared").mkdir()
@@ -176,7 +176,8 @@ def limited_step(
     return StepOutcome("a", done.returncode, 1.0, timed_out=False, files=files)
 
 
-# The second-order method itself is the first of its attempts; after ordinary cycles it is not.
+# For the rung "newton", the first attempt is the method itself; after ordinary cycles, every
+# attempt is a restart.
 @pytest.mark.parametrize(
     ("name", "limit", "cured"),
     [("newton", 1, False), ("newton", 10, True), ("continued", 0, False), ("continued", 10, True)],

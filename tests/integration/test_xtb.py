@@ -1,4 +1,4 @@
-"""Good runs of the real xtb, from campaign options through job and runner.sh to a verdict."""
+"""Runs of the real xtb that succeed, from campaign options through runner.sh to a verdict."""
 
 import math
 from collections.abc import Mapping

@@ -155,7 +155,7 @@ def test_core_electrons_do_not_count() -> None:
     grid: dict[str, Any] = {"integrated_electrons": {"total": 43.99999}, "symbols": ["Ag", "I"]}
     stated = applied(electrons=44, **grid)["electrons"]
     assert stated.value == pytest.approx(1e-5 / 44)
-    # Without a statement, the deficit could be that of a core potential.
+    # If the program states no number of electrons, a core potential may explain the deficit.
     assert "electrons" not in applied(**grid)
 
 

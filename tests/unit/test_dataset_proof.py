@@ -59,7 +59,7 @@ def test_the_proof_refuses_an_altered_file(name, mutant, tmp_path):
     given = [*FRAMES, frame("water again", "O", 0, 1)] if target.states else _neutral_singlets()
     written(target, path, given)
     Altered(path).write()
-    verify(path, target, given)  # the file that is written again without a change
+    verify(path, target, given)  # rewriting the file without a change does no harm
     alter(path, target, mutant)
     with pytest.raises(ProofError) as caught:
         verify(path, target, given)
@@ -132,7 +132,7 @@ def test_units_signs_and_keys_are_those_of_the_trainers_sources(tmp_path):
         assert np.allclose(atoms.arrays[force] if force else atoms.get_forces(), forces, atol=1e-12)
     mace = read(tmp_path / "mace.xyz")
     assert (mace.info["total_charge"], mace.info["total_spin"]) == (0, 1)
-    assert mace.calc is None  # nothing is where MACE does not look
+    assert mace.calc is None  # MACE does not look into the calculator
     assert np.allclose(mace.info["REF_dipole"], water.dipole * 2.541746, atol=1e-5)  # Debye
     path = tmp_path / "aimnet.h5"
     written(TARGETS["aimnet"], path, [FRAMES[4]])
@@ -283,7 +283,7 @@ def test_reference_atoms_go_where_each_trainer_looks_for_them(tmp_path):
         groups = {bytes(group["smiles"][0]).decode(): group for group in file.values()}
         formation = groups["O"]["formation_energy"][0]
         assert math.isclose(formation, FRAMES[0].energy + 76.0)
-        assert "formation_energy" not in groups["S"]  # sulfur is not known
+        assert "formation_energy" not in groups["S"]  # there is no reference atom for sulfur
 
 
 @ALL

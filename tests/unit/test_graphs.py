@@ -185,7 +185,7 @@ def test_a_geometry_without_recognizable_bonds_is_known_by_its_distances():
 
 
 def test_keys_do_not_change_between_versions():
-    # Splits of data sets that exist depend on these.
+    # The splits of existing data sets depend on these hashes.
     assert key_of("CC(=O)Oc1ccccc1C(=O)O") == "e1d009be5a91f73ce6a7"
     assert graph_key([8], [(0, 0, 0)], 0, 3) == "2eb1444e4f592e43bf4b"
 

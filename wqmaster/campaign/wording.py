@@ -8,7 +8,7 @@ import yaml
 _WHOLE, _NUMBER, _FLAG = "must be a whole number", "must be a number", "must be true or false"
 _LIST, _MAPPING, _TEXT = "must be a list", "must be a mapping (KEY: VALUE)", "must be text"
 _PATH = "must be the path of a file"
-# By pydantic's type of an error.
+# The messages of wqmaster for pydantic's types of errors.
 _MESSAGES = {
     **dict.fromkeys(("bool_type", "bool_parsing"), _FLAG),
     **dict.fromkeys(("int_type", "int_parsing", "int_from_float", "int_parsing_size"), _WHOLE),
@@ -46,6 +46,8 @@ def plain_message(found: Mapping[str, Any]) -> str:
     if kind in _MESSAGES:
         return _MESSAGES[kind]
     message = str(found["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    if kind == "literal_error":
+        message = message.replace("False", "false").replace("True", "true")
     for pydantics, ours in _PHRASES:
         message = message.replace(pydantics, ours)
     return message

@@ -9,7 +9,7 @@ from wqmaster.jobs.molecule import Molecule, closest
 
 
 def _nothing(evaluated: Evaluated) -> None:
-    """No value of a result: `too_close` applies the check to a molecule."""
+    """Measure nothing: the check is applied to a molecule (`too_close`), not to a result."""
     return
 
 
@@ -26,8 +26,8 @@ CLOSEST_ATOMS = Check(
 """Smallest distance of two atoms of the document.
 
 Source: OMol25 refuses reactive geometries with atoms closer than 0.5 Angstrom (om-data,
-omdata/reactivity_utils.py). The shortest bond, that of H2, has 0.74 Angstrom; the strict limit is
-ours. A document that fails is not computed, so there is no warning.
+omdata/reactivity_utils.py). The shortest bond, that of H2, is 0.74 Angstrom long; the strict limit
+is ours. A document that fails is not computed, so there is no warning.
 """
 
 

@@ -29,7 +29,7 @@ NO_LIMITS = Limits()
 
 @dataclass(frozen=True)
 class Check:
-    """One check. `measure` and `source` are explained in the module that defines it."""
+    """One check. Where it is defined, a text explains its number and gives the limits' source."""
 
     name: str
     # What the number is, for messages: "the net force per atom".
@@ -39,17 +39,17 @@ class Check:
     strict: Limits
     # Returns the number in `unit`; None if the check does not apply, or its values are unknown.
     measure: Callable[[Evaluated], float | None]
-    # The class of a failure; None for a check that no single document can fail.
+    # The class of its failures; None for a check that no single document can fail.
     kind: FailureClass | None = None
     # Whether a number below the limits is bad. If not, one above them is.
     low_is_bad: bool = False
-    # Returns whether the following limits of the presets apply instead.
+    # Returns whether the special limits below apply instead of `default` and `strict`.
     is_special: Callable[[Evaluated], bool] | None = None
     special_default: Limits = NO_LIMITS
     special_strict: Limits = NO_LIMITS
 
     def exceeds(self, value: float, limit: float | None) -> bool:
-        """Whether `value` is beyond `limit`. A value at the limit is not."""
+        """Whether `value` is beyond `limit`; a value equal to the limit is not."""
         if limit is None:
             return False
         # Also true for NaN, which no limit allows.
@@ -65,7 +65,7 @@ class Rule:
     special: Limits
 
     def limits_for(self, evaluated: Evaluated) -> Limits:
-        """The limits for a molecule."""
+        """The limits that apply to these values."""
         is_special = self.check.is_special
         return self.special if is_special and is_special(evaluated) else self.limits
 

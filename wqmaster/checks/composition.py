@@ -16,11 +16,11 @@ from wqmaster.jobs.molecule import SYMBOLS
 
 _Vector = npt.NDArray[np.float64]
 
-# One column per element (column 0 is not used), one per unit of positive, one of negative charge,
-# and one per unpaired electron.
+# One column for each element (column 0 is not used), one for positive and one for negative charge,
+# and one for unpaired electrons.
 _COLUMNS = len(SYMBOLS) + 3
-# The rows from which the robust fit and the scale are computed. A campaign that is larger is
-# represented by a random sample.
+# The largest number of rows from which the robust fit and the scale are computed. A random sample
+# represents a larger campaign.
 _SAMPLE_ROWS = 5000
 # The first rows are solved directly. Later ones are accumulated as differences from this solution,
 # because sums of squares of total energies would lose digits.
@@ -30,8 +30,9 @@ _ROUNDS = 30
 _FEWEST_DOCUMENTS = 3
 # Below this many documents, the scale is not known.
 _FEWEST_ALL = 50
-# The smallest scale, in Eh per square root of an atom (0.27 eV). Conformers of a few molecules fit
-# their compositions by much less, which says nothing of other molecules.
+# The smallest scale, in Eh per square root of the number of atoms (0.27 eV). If a campaign has
+# conformers of only a few molecules, its energies are much closer to the fit, which says nothing
+# about other molecules.
 _SMALLEST_SCALE_EH = 1e-2
 # Turns the median of absolute deviations of normally distributed numbers into their standard
 # deviation.
@@ -39,7 +40,7 @@ _SIGMA_PER_MEDIAN = 1.4826
 
 
 def _nothing(evaluated: Evaluated) -> None:
-    """No value of a single result: `EnergyByComposition` applies the check."""
+    """Measure nothing: `EnergyByComposition` applies the check, which needs the whole campaign."""
     return
 
 
@@ -69,7 +70,7 @@ def _row(numbers: Sequence[int], charge: int, multiplicity: int) -> _Vector:
 
 
 def _least_squares(rows: _Vector, right: _Vector) -> _Vector:
-    """The smallest of the best solutions, also if columns are empty or depend on one another."""
+    """The least-squares solution with the smallest norm; columns may be empty or dependent."""
     found: _Vector = np.linalg.lstsq(rows, right, rcond=1e-10)[0]
     return found
 
@@ -94,7 +95,14 @@ class EnergyByComposition:
     def add(
         self, numbers: Sequence[int], energy: float, charge: int = 0, multiplicity: int = 1
     ) -> None:
-        """Take up a document: its atomic numbers, energy (Eh), charge (e) and multiplicity."""
+        """Add a document to the first pass.
+
+        Args:
+            numbers: atomic numbers, shape (n,)
+            energy: in Eh
+            charge: in e
+            multiplicity: 2 S + 1
+        """
         row = _row(numbers, charge, multiplicity)
         entry = (row, energy, len(numbers))
         self._seen += 1
@@ -160,7 +168,10 @@ class EnergyByComposition:
     def z(
         self, numbers: Sequence[int], energy: float, charge: int = 0, multiplicity: int = 1
     ) -> float | None:
-        """How far an energy (Eh) is from the fit; None if too few documents have its elements."""
+        """The robust z-score of an energy (Eh): how far it is from the fit, without a sign.
+
+        None if there are too few documents, or too few with one of its elements or its charge.
+        """
         row = _row(numbers, charge, multiplicity)
         if (
             self._seen < _FEWEST_ALL

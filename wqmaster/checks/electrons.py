@@ -12,9 +12,9 @@ from wqmaster.jobs.failures import FailureClass
 _FEWEST_CORE_ELECTRONS = 2
 # Occupations below this count as empty; averaged and smeared states have fractional ones.
 _EMPTY = 1e-3
-# The quantities that are atomic charges, in the order in which they are looked for.
+# The quantities that hold atomic charges, in order of preference.
 _CHARGES = ("charges", "mulliken_charges", "loewdin_charges")
-# The charges of a molecule with a printed rounding are looked at with at most this many decimals.
+# Further decimals make no difference: the charges count as rounded to this many.
 _MAX_DECIMALS = 12
 
 
@@ -65,7 +65,7 @@ def _gap(evaluated: Evaluated) -> float | None:
     energies = evaluated.read("orbital_energies")
     occupations = evaluated.read("orbital_occupations")
     if not _are_two(energies) or not _are_two(occupations):
-        # One set of orbitals with unpaired electrons in it has no such order.
+        # If unpaired electrons share one set of orbitals, energies need not follow occupations.
         return found if evaluated.multiplicity == 1 else None
     if any(abs(filled - round(filled)) > _EMPTY for spin in occupations for filled in spin):
         return None
@@ -102,7 +102,7 @@ def _charge_error(evaluated: Evaluated) -> float | None:
         values = evaluated.read(name)
         if values is not None and None not in values:
             error = abs(math.fsum(values) - evaluated.charge)
-            # Each printed charge is off by half of its last digit at most.
+            # Each printed charge is off by at most half a unit of its last digit.
             rounding = 0.5 * 10.0 ** -_decimals(values) * len(values)
             return max(error - rounding, 0.0)
     return None
@@ -122,13 +122,13 @@ ELECTRONS = Check(
 N is the number that the program states (`electrons`), because only the program knows which core
 potentials belong to its basis set: def2 has 28 core electrons for Rb to Xe, 46 for Cs to La, 28 for
 Ce to Lu and 60 for Hf to Rn, but other sets (ccECP, LANL2DZ, SDD) have others, and relativistic
-all-electron sets none. If the program states none, N is the nuclear charge less the charge, and a
-deficit of two electrons or more is taken for a core potential: the check then does not apply.
-Semiempirical methods and Hartree-Fock have no grid.
+all-electron sets none. If the program does not state it, N is the nuclear charge minus the charge
+of the molecule, and a deficit of two electrons or more is taken for a core potential: the check
+then does not apply. Semiempirical methods and Hartree-Fock have no grid.
 
-Source: OMol25 stores the integrated number of electrons. The limits are ours. Public outputs of
-ORCA 4 to 6 have at most 3e-6; PySCF has 4e-4 with grid level 0, 5e-6 with level 1 and 3e-7 with
-level 2 (methanol, H2S, CHCl3; def2-SVP).
+Source: OMol25 stores the integrated number of electrons. The limits are ours. The error is at most
+3e-6 in public outputs of ORCA 4 to 6; in PySCF it is 4e-4 with grid level 0, 5e-6 with level 1 and
+3e-7 with level 2 (methanol, H2S, CHCl3; def2-SVP).
 """
 
 S_SQUARED = Check(
@@ -147,7 +147,7 @@ S_SQUARED = Check(
 
 The presets allow 1.1 for molecules with an atom of the d- or f-block, and for unrestricted
 singlets: a broken-symmetry solution of a diradical has <S**2> = 1 on purpose, while a restricted
-one has 0. Limits of the campaign hold for all molecules alike.
+one has 0. Limits that the campaign states apply to all molecules alike.
 
 Source: 1.1 is the limit of OMol25 for metal complexes and reactive geometries (om-data,
 omdata/assess_smooth.py); 0.5 is common practice. The strict warnings are ours.
@@ -165,13 +165,13 @@ HOMO_LUMO_GAP = Check(
 )
 """Lowest empty minus highest occupied orbital energy, in Eh.
 
-If it is negative, the SCF ended in a state that is not its ground state. A negative number over
-both spins is replaced by the smaller one of the gaps of each spin: in the lowest triplet of a
-molecule the hole of the one spin usually lies below the electron of the other. A restricted open
-shell with a negative number, and fractional occupations, have no such order: the check does not
-apply. Nor does it if the program has shown that the solution is stable (`stable` in PySCF's
-`scf_settings`, after a remedy): the lowest solutions of stretched F2, LiF, C2 and water with PBE
-have gaps of -0.001 to -0.039 Eh.
+If it is negative, the SCF ended in a state that is not its ground state. If the gap over both spins
+is negative, the smaller of the two spins' own gaps replaces it: in the lowest triplet of a
+molecule, the hole of one spin usually lies below the electron of the other. The check does not
+apply to a restricted open shell with a negative gap or to fractional occupations, where energies
+need not follow occupations. Nor does it apply if the program has shown that the solution is stable
+(`stable` in PySCF's `scf_settings`, after a remedy): the lowest solutions of stretched F2, LiF, C2
+and water with PBE have gaps of -0.001 to -0.039 Eh.
 
 Source: common practice. The strict warning (0.5 eV) is ours.
 """
@@ -186,10 +186,10 @@ SCF_CYCLES = Check(
     kind=FailureClass.CHECK_SCF_CYCLES,
     low_is_bad=True,
 )
-"""Limit of the SCF cycles minus those that were needed, 0 at the limit.
+"""The limit of SCF cycles minus the cycles that the SCF needed; 0 at the limit.
 
-Such an SCF has converged, or the output would be refused for it, so only the preset `strict`
-refuses. Source: OMol25 stores the cycles; the rule is ours.
+An SCF that reached the limit has converged, since its output is otherwise refused anyway, so only
+the preset `strict` refuses it. Source: OMol25 stores the cycles; the rule is ours.
 """
 
 CHARGES = Check(
@@ -201,9 +201,9 @@ CHARGES = Check(
     measure=_charge_error,
     kind=FailureClass.CHECK_CHARGES,
 )
-"""|sum of `charges` - total charge|, without what rounding explains.
+"""|sum of the atomic charges - total charge|, minus what rounding explains.
 
-Charges that were printed with k decimals can be off by n/2 10**-k in all. The first of `charges`,
-`mulliken_charges` and `loewdin_charges` that the campaign stores is taken. Source: their
-definition; the limits are ours.
+The sum of n charges that were printed with k decimals can be off by n/2 10**-k. The check uses the
+first of `charges`, `mulliken_charges` and `loewdin_charges` that the campaign stores. Source: the
+definition of atomic charges; the limits are ours.
 """

@@ -13,9 +13,9 @@ METALS = frozenset((*range(21, 31), *range(39, 49), *range(57, 81), *range(89, 1
 class Evaluated:
     """The values of one evaluation, read when a check asks for them.
 
-    `read` returns a common quantity (`wqmaster.parsers.quantities`) as plain data, of which every
-    number is finite and every table has its shape, or None if it is unknown. `inapplicable` maps
-    the checks that make no sense for the calculation to the reason.
+    `read` returns a common quantity (`wqmaster.parsers.quantities`) as plain data, with finite
+    numbers and tables of the right shape, or None if it is unknown. `inapplicable` maps each check
+    that makes no sense for the calculation to the reason.
     """
 
     def __init__(
@@ -35,13 +35,16 @@ class Evaluated:
 
     @cached_property
     def gradient(self) -> list[list[float]] | None:
-        """The gradient in Eh/Bohr, shape (n, 3)."""
+        """The gradient in Eh/Bohr, shape (n, 3); None if it is unknown."""
         found: list[list[float]] | None = self.read("gradient")
         return found
 
     @cached_property
     def geometry(self) -> list[list[float]] | None:
-        """The coordinates (Angstrom, shape (n, 3)) to which `gradient` belongs, as it is turned."""
+        """The coordinates to which `gradient` belongs, in the same orientation.
+
+        In Angstrom, shape (n, 3); None if they are unknown.
+        """
         found: list[list[float]] | None = self.read("geometry")
         return found
 

@@ -1,10 +1,10 @@
 """Checks of the forces, the negative gradient.
 
 If nothing outside a molecule acts on it, its energy does not change when it is moved or turned as a
-whole, so the forces and their torques add up to zero. What remains is an error of the forces, from
-coarse grids and loose approximations (Kuryla, Berger, Csanyi, Michaelides, J. Chem. Phys. 163,
-224313 (2025), doi 10.1063/5.0296997). The sums find many inaccurate forces but not all: an SCF that
-converged to another state has forces that are wrong and add up to zero.
+whole, so the forces and their torques add up to zero. What remains is an error of the forces, due
+to coarse grids and loose approximations (Kuryla, Berger, Csanyi, Michaelides, J. Chem. Phys. 163,
+224313 (2025), doi 10.1063/5.0296997). The sums reveal many inaccurate forces but not all: if an SCF
+converged to another state, its forces are wrong and still add up to zero.
 """
 
 import math
@@ -31,9 +31,9 @@ def total(rows: Rows) -> Vector:
 
 
 def torque(rows: Rows, places: Rows) -> Vector:
-    """The sum of (place - center) x row; the center is the mean of the places (shape (n, 3)).
+    """The sum of (place - center) x row; the center is the mean of the places.
 
-    The center matters only if the rows do not add up to zero.
+    Both arguments have the shape (n, 3). The center matters only if the rows do not add up to zero.
     """
     cx, cy, cz = (component / len(places) for component in total(places))
     tx = ty = tz = 0.0
@@ -46,18 +46,22 @@ def torque(rows: Rows, places: Rows) -> Vector:
 
 
 def rigid_part(rows: Rows, places: Rows) -> float:
-    """Root mean square of the components of the part of forces that moves a molecule rigidly.
+    """The root mean square of the components of those forces that move a molecule rigidly.
 
-    It is the orthogonal projection of the forces onto the translations and rotations of the
+    This part is the orthogonal projection of the forces onto the translations and rotations of the
     molecule: the only part of their error that is visible without better forces. Unlike the two
-    sums it needs no weighing of forces against torques, and the unit is that of a force component.
+    sums, it need not weigh forces against torques, and its unit is that of the forces.
+
+    Args:
+        rows: the forces or the gradient, shape (n, 3)
+        places: the coordinates, shape (n, 3)
     """
     count = len(places)
     fx, fy, fz = total(rows)
     center = [component / count for component in total(places)]
     arms = [[p - c for p, c in zip(place, center, strict=True)] for place in places]
     turning = torque(rows, places)
-    # The tensor of inertia for equal masses, whose inverse turns a torque into a rotation.
+    # The tensor of inertia for atoms of mass 1; its inverse turns a torque into a rotation.
     tensor = [
         [
             sum((math.hypot(*arm) ** 2 if a == b else 0.0) - arm[a] * arm[b] for arm in arms)
@@ -71,7 +75,7 @@ def rigid_part(rows: Rows, places: Rows) -> float:
 
 
 def _solved(matrix: Sequence[Sequence[float]], right: Sequence[float]) -> list[float]:
-    """The smallest solution of a symmetric, perhaps singular, 3 x 3 system."""
+    """Solve a symmetric 3 x 3 system; if it is singular, the solution has the smallest norm."""
     import numpy as np
 
     inverse = np.linalg.pinv(np.asarray(matrix), rcond=1e-9, hermitian=True)
@@ -112,7 +116,7 @@ MAX_FORCE = Check(
     measure=_largest,
     kind=FailureClass.CHECK_MAX_FORCE,
 )
-"""Norm of the largest force on one atom.
+"""The largest norm of the force on an atom.
 
 Source: SPICE cuts force components at 1 Eh/Bohr = 51.4 eV/Angstrom (openmm/spice-dataset,
 downloader/config.yaml); the largest forces of OMol25 end at 49.9 eV/Angstrom. A norm is at least as
@@ -132,7 +136,7 @@ NET_FORCE = Check(
 
 Source: Kuryla et al. (see the module) report the net force per atom of seven data sets. The limits
 are ours: of 1,000 AIMNet2 structures of that paper, 60 % are above 1 and 0.1 % above 10
-meV/Angstrom. It does not apply next to point charges, constraints or an external field.
+meV/Angstrom. The check does not apply next to point charges, constraints or an external field.
 """
 
 NET_TORQUE = Check(
@@ -147,7 +151,7 @@ NET_TORQUE = Check(
 """Norm of the sum of the torques about the mean position of the atoms, per atom.
 
 A torque is (r - center) x force, in eV. Source: as `NET_FORCE`, for rotations instead of
-translations; limits and normalization are ours, since the paper has no torques. A program with a
-grid that does not turn with the molecule shows its error here although the net force vanishes. It
-needs the geometry to which the gradient belongs. If that is unknown, the check does not apply.
+translations; limits and normalization are ours, since the paper has no torques. If a program's grid
+does not turn with the molecule, the error shows here although the net force vanishes. The check
+needs the geometry to which the gradient belongs; if that is unknown, it does not apply.
 """

@@ -13,13 +13,13 @@ from wqmaster.checks.forces import MAX_FORCE, NET_FORCE, NET_TORQUE
 from wqmaster.errors import BadDocument, Defect
 from wqmaster.jobs.molecule import Molecule
 
-# The order is that in which checks are shown, and in which the first that refuses is the failure.
+# Checks are shown in this order, and the first one that refuses becomes the failure.
 _ALL = (
     *(CLOSEST_ATOMS, MAX_FORCE, NET_FORCE, NET_TORQUE, ELECTRONS, S_SQUARED, HOMO_LUMO_GAP),
     *(SCF_CYCLES, CHARGES, ENERGY_BY_COMPOSITION),
 )
 CHECKS: Mapping[str, Check] = {check.name: check for check in _ALL}
-# Checks that see a molecule before it is computed, or a whole campaign, but no single result.
+# Checks of a molecule before it is computed, or of a whole campaign, rather than of one result.
 _ELSEWHERE = frozenset({CLOSEST_ATOMS.name, ENERGY_BY_COMPOSITION.name})
 
 
@@ -39,7 +39,7 @@ class Checks:
         return [measurement for measurement in found if measurement is not None]
 
     def without_limits(self) -> "Checks":
-        """Checks that measure the same numbers, and neither warn nor refuse."""
+        """Checks that measure the same numbers but neither warn nor refuse."""
         rules = {name: Rule(rule.check, NO_LIMITS, NO_LIMITS) for name, rule in self.rules.items()}
         return Checks(rules)
 
@@ -72,9 +72,9 @@ def _preset(check: Check, preset: str) -> Rule | None:
 
 
 def _own(check: Check, preset: str, given: Mapping[str, float | None]) -> Rule:
-    """The rule for limits that a campaign states. A limit that it omits is that of the preset.
+    """The rule for the limits that a campaign states; the preset supplies the one that it omits.
 
-    If a warning that is not stated would lie beyond the stated refusal, nothing is warned about.
+    If the preset's warning would come only after the stated refusal, the check does not warn.
     """
     base = inherited(check, preset)
     warn = given.get("warn", base.warn)
@@ -86,7 +86,7 @@ def _own(check: Check, preset: str, given: Mapping[str, float | None]) -> Rule:
 
 
 def inherited(check: Check, preset: str) -> Limits:
-    """The limits of a preset, from which a campaign's own limits of a check start."""
+    """The limits of a preset, which apply if the campaign states none of its own for the check."""
     before = _preset(check, preset)
     return before.limits if before is not None else NO_LIMITS
 
@@ -97,10 +97,10 @@ def contradicts(check: Check, warn: float | None, refuse: float | None) -> bool:
 
 
 def checks_of(preset: str, own: Mapping[str, Any]) -> Checks:
-    """The checks of a campaign: a preset, and for some checks another preset or their limits.
+    """The checks of a campaign: those of a preset, with exceptions for some checks.
 
-    `own` maps the names of checks to "default", "strict", "off" or {"warn": number or None,
-    "refuse": number or None}, both optional.
+    `own` maps the names of these to "default", "strict", "off" or a mapping with one or both of the
+    keys "warn" and "refuse", whose values are a number or None.
     """
     return Checks(dict(_rules(preset, own)))
 

@@ -85,14 +85,16 @@ def command(
     """Recompute a sample of CAMPAIGN with tighter settings.
 
     The result is the noise of the labels: how much energies and forces differ from those of the
-    same level of theory with a finer grid, tighter thresholds and exact integrals. It is also
-    stored in the collection wqmaster.audits. The same command continues an audit that was stopped.
+    same level of theory with a finer grid, tighter thresholds and exact integrals. The report is
+    also stored in the collection wqmaster.audits. The same command continues an audit that was
+    stopped.
     """
     recipe = resolve(loaded(campaign).replaced(engine=engine, port=port))
     settings = auditing.Settings(sample, seed, tighter, step)
     with assembly.opened(recipe.loaded, existing=True) as store:
         audit = auditing.prepared(recipe, store, settings)
         if dry_run:
+            audit.tight(None)  # refuses options that the task function does not have
             output.show(_planned(audit), _lines(audit))
             return
         with view(quiet=output.is_for_programs) as shown:

@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
-from wqmaster.cli.common import loaded, possible_ids, printable, typed_id
+from wqmaster.cli.common import loaded, possible_ids, printable
 from wqmaster.cli.output import Output, json_option
 from wqmaster.database.documents import Store
 from wqmaster.datasets.ids import ids_of_row
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import NothingMatches
-from wqmaster.jobs.molecule import Document
+from wqmaster.jobs.molecule import Document, shown_id
 from wqmaster.offline.differences import Agreement, ValueDifference
 from wqmaster.offline.reproduce import Reproduction, reproduced
 from wqmaster.recipe.resolving import resolve
@@ -73,7 +73,7 @@ def _value(found: Reproduction) -> dict[str, Any]:
 
 
 def _lines(found: Reproduction) -> Iterator[str]:
-    yield f"document {typed_id(found.document)}"
+    yield f"document {shown_id(found.document)}"
     for step, (before, now) in found.versions.items():
         if before != now:
             yield f"  step {step}: the program's version was {before}, and is {now} here"
@@ -110,8 +110,8 @@ def _told(one: ValueDifference) -> str:
 def command(campaign: Path, document: str, output: Output) -> None:
     """Compute a stored result of CAMPAIGN again, and compare.
 
-    The document with this ID is computed on this machine with the recipe, the molecule and the
-    remedies of its record. Each value is compared with the stored one. Nothing is stored.
+    The document with this ID is computed on this machine with the molecule, recipe and remedies
+    that its result states. Each value is compared with the stored one. Nothing is stored.
     """
     recipe = resolve(loaded(campaign))
     check_programs(recipe)

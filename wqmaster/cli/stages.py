@@ -1,4 +1,4 @@
-"""Run one recipe after another in one view. Ctrl-C stops the current one, and none follows."""
+"""Run one recipe after another in one view. Ctrl-C stops the current run, and no other follows."""
 
 import signal
 from types import FrameType
@@ -23,7 +23,7 @@ class Stages:
         """Run a recipe to its end, or until a signal arrives.
 
         Raises:
-            SystemExit: a signal arrived after the run before.
+            SystemExit: a signal arrived during the previous run, or since.
         """
         self.exit_if_stopped()
 
@@ -42,7 +42,7 @@ class Stages:
         return progress
 
     def exit_if_stopped(self) -> None:
-        """Exit as the signal that arrived demands.
+        """Exit with the code of the first signal, if one arrived.
 
         Raises:
             SystemExit: a signal arrived.

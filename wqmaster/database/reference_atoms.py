@@ -10,7 +10,7 @@ from wqmaster.jobs.ground_states import GROUND_STATES
 from wqmaster.jobs.molecule import NUMBER_OF, SYMBOLS, Document
 
 # The field with the name of the campaign that a reference atom belongs to. Queries leave out
-# documents that have it, so no document of the user's may have it by chance.
+# documents that have it, so no user's document should have a field of this name by chance.
 REFERENCE_ATOM = "wqmaster_reference_atom"
 _DUPLICATE_KEY_CODE = 11000
 
@@ -18,7 +18,7 @@ _DUPLICATE_KEY_CODE = 11000
 def elements_of(
     documents: Collection[Document], fields: MoleculeFields, query: Document, seconds: float
 ) -> list[str]:
-    """The symbols of all elements in the documents that `query` selects, in the order of numbers.
+    """The symbols of all elements in the documents that `query` selects, by atomic number.
 
     Raises:
         ExecutionTimeout: this took more than `seconds` (an error of pymongo).
@@ -52,7 +52,7 @@ def documents_of(
 ) -> Iterator[Document]:
     """Yield the document of each reference atom.
 
-    The multiplicity is part of the `_id`, so that another choice makes another document.
+    The multiplicity is part of the `_id`, so another multiplicity makes another document.
 
     Raises:
         ValueError: the ground state of an element is not known, and no multiplicity is stated.
@@ -85,7 +85,11 @@ def put(document: Document, name: str, value: object) -> None:
 
 
 def insert(documents: Collection[Document], atoms: list[Document]) -> int:
-    """Insert the atoms that are not there yet; return how many."""
+    """Insert the atoms that are not there yet; returns how many were inserted.
+
+    Raises:
+        BulkWriteError: an atom could not be inserted for another reason (an error of pymongo).
+    """
     if not atoms:
         return 0
     try:

@@ -24,7 +24,8 @@ class Level:
 class Unfit(Exception):
     """The target cannot express this frame; the message gives the reason, in a few words.
 
-    Such a frame is left out and counted by the reason, which therefore must not name the frame.
+    The export leaves such a frame out and counts it under the reason, which therefore must not name
+    the frame.
     """
 
 
@@ -55,9 +56,9 @@ class Create(Protocol):
     def __call__(self, path: Path, level: Level, labels: Collection[str] | None = None) -> Writer:
         """A writer for a new file at `path`.
 
-        `labels` are those of `LABELS` to write if a frame has them and the target carries them.
-        None means all, but for a target that is `uniform`: those of the first frame, without the
-        dipole and quadrupole moments, which ions lack.
+        `labels` says which of `LABELS` to write, if a frame has them and the target carries them.
+        None means all of them; for a `uniform` target, it means those that the first frame has,
+        without the dipole and quadrupole moments, which ions lack.
         """
 
 
@@ -70,28 +71,32 @@ class Target:
     suffix: str  # of the file's name
     modules: tuple[str, ...]  # the Python modules that writing and reading need
     create: Create
-    # Reads a file back, for the proof: yields what it says, in the file's own order and in the
-    # units of `Frame`. It shares no code with `create`.
+    # Reads a file back, for the proof: yields its rows as frames, in the order of the file and in
+    # the units of `Frame`. It shares no code with `create`.
     read: Callable[[Path], Iterator[Frame]]
     # The labels that a file of this kind can carry, by the names in `Frame`.
     carries: frozenset[str] = frozenset(LABELS)
     # The labels that the trainer cannot do without.
     requires: frozenset[str] = frozenset()
-    # Whether all frames of a file must have the same labels, since the trainer refuses others.
+    # Whether all frames of a file must have the same labels, since the trainer refuses a file whose
+    # frames differ in them.
     uniform: bool = False
     # What is stored in single precision, by the names in `Frame`.
     single: frozenset[str] = frozenset()
     # Whether the file states charge and multiplicity. If not, all frames are neutral singlets.
     states: bool = True
-    # The unit and the key in the file of coordinates, energy, charge, multiplicity and each label.
+    # For coordinates, energy, charge, multiplicity and each label: the unit, and the key in the
+    # file.
     units: Mapping[str, str] = field(default_factory=dict)
     keys: Mapping[str, str] = field(default_factory=dict)
     # Whether the file has only the traceless part of the quadrupole moment.
     traceless: bool = False
-    # Writes the energies of reference atoms beside the closed file, whose path is the argument, or
-    # into it, if the trainer does not want them as frames; returns the path of what was written.
-    # None: they are frames of the data set, and are added to the writer like others.
+    # For a trainer that does not want reference atoms as frames: writes their energies into the
+    # closed file at this path, or into a new file beside it, and returns the path of the file with
+    # the energies. None: reference atoms are added to the writer like any other frame.
     atoms: Callable[[Path, Sequence[Frame]], Path] | None = None
+    # The suffix of the file that `atoms` writes beside the data; "": it writes none.
+    atoms_suffix: str = ""
     # The module of the trainer, and the script in `trainers/` that calls its reader; "": none.
     trainer: str = ""
     script: str = ""

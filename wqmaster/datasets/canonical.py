@@ -1,18 +1,17 @@
 """The canonical form of a labeled graph: equal for two graphs if and only if they are the same.
 
-It is written here, although RDKit has canonical SMILES, because splits depend on it: it must not
-change with the version of a library. A molecule is a tree of ring systems and of atoms outside
-rings, which is encoded from its ends inward (Aho, Hopcroft and Ullman, The Design and Analysis of
-Computer Algorithms, 1974, section 3.2). The atoms of a ring system are numbered by refinement and
-individualization with pruning by automorphisms (McKay and Piperno, J. Symb. Comput. 60, 94 (2014)),
-since refinement alone does not distinguish all graphs: two separate triangles and a hexagon look
-the same to it.
+RDKit has canonical SMILES, but splits depend on this form, so it must not change with the version
+of a library. A molecule is a tree of ring systems and of atoms outside rings, which is encoded from
+its ends inward (Aho, Hopcroft and Ullman, The Design and Analysis of Computer Algorithms, 1974,
+section 3.2). The atoms of a ring system are numbered by refinement and individualization with
+pruning by automorphisms (McKay and Piperno, J. Symb. Comput. 60, 94 (2014)), since refinement alone
+does not distinguish all graphs: two separate triangles and a hexagon look the same to it.
 """
 
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 
-# Graphs of molecules need a few hundred nodes of the search tree at most.
+# The graphs of molecules need at most a few hundred nodes of the search tree.
 _MOST_NODES = 5000
 
 _Trace = tuple[tuple[tuple[int, ...], ...], ...]
@@ -20,15 +19,22 @@ _Form = tuple[tuple[int, ...], ...]
 
 
 def digest(*parts: object) -> str:
-    """A hash of the parts: 20 hexadecimal digits, of which 10^7 collide with p = 4e-11."""
+    """A hash of the parts: 20 hexadecimal digits.
+
+    The probability that any two of 10^7 hashes are equal is 4e-11.
+    """
     return blake2b(repr(parts).encode(), digest_size=10).hexdigest()
 
 
 def canonical(labels: Sequence[int], bonds: Iterable[tuple[int, int]]) -> str:
-    """A hash of the graph that does not depend on the order of its vertices, shape (n,).
+    """A hash of the graph that does not depend on the order of its vertices.
 
-    If the search for the canonical numbering takes too long, which is known of no molecule, the
-    result is the same for all orders, but other graphs could share it.
+    If the search for the canonical numbering takes too long, which no known molecule causes, the
+    hash still does not depend on the order, but another graph could have the same one.
+
+    Args:
+        labels: of the vertices, shape (n,)
+        bonds: pairs of vertices, which are counted from 0
     """
     neighbors: list[set[int]] = [set() for _ in labels]
     for one, other in bonds:
@@ -54,10 +60,11 @@ def _components(neighbors: Sequence[set[int]]) -> list[list[int]]:
 
 
 def _blocks(part: list[int], neighbors: Sequence[set[int]]) -> dict[int, int]:
-    """The block of each vertex of a connected part: what remains connected without its bridges.
+    """The block of each vertex of a connected part.
 
-    A block is a vertex or a ring system, named by one of its vertices. See Tarjan, Inf. Process.
-    Lett. 2, 160 (1974); without recursion, since a chain may be longer than Python's stack.
+    Blocks are what the part falls into without its bridges: ring systems and single vertices. Each
+    is named by one of its vertices. The algorithm is Tarjan's, Inf. Process. Lett. 2, 160 (1974),
+    without recursion, since a chain can be longer than Python's stack.
     """
     start = part[0]
     number = {start: 0}
@@ -79,7 +86,7 @@ def _blocks(part: list[int], neighbors: Sequence[set[int]]) -> dict[int, int]:
             if low[vertex] < number[vertex]:
                 low[above[vertex]] = min(low[above[vertex]], low[vertex])
     blocks: dict[int, int] = {}
-    for vertex in number:  # in the order in which they were found, so after the vertex above
+    for vertex in number:  # in the order of the search, so `above[vertex]` has its block already
         is_first = low[vertex] == number[vertex]
         blocks[vertex] = vertex if is_first else blocks[above[vertex]]
     return blocks
@@ -89,7 +96,7 @@ def _encoded(part: list[int], labels: Sequence[int], neighbors: Sequence[set[int
     """The code of a connected part: a tree of blocks, encoded from its ends to its middle."""
     block_of = _blocks(part, neighbors)
     members: dict[int, list[int]] = {}
-    bridges: dict[int, dict[int, tuple[int, int]]] = {}  # block, next block: the two vertices
+    bridges: dict[int, dict[int, tuple[int, int]]] = {}  # block -> other block -> bridge's ends
     for vertex, block in block_of.items():
         members.setdefault(block, []).append(vertex)
         near = bridges.setdefault(block, {})
@@ -111,7 +118,8 @@ def _encoded(part: list[int], labels: Sequence[int], neighbors: Sequence[set[int
 
     ends = [block for block, near in bridges.items() if len(near) == 1]
     while ends:
-        # All ends of a round are removed together, so that the middle does not depend on the order.
+        # All ends of a round are removed together, so that the middle does not depend on the order
+        # of the vertices.
         found = [(block, *bridges[block].popitem()) for block in ends]
         names = [code(block, vertex) for block, _, (vertex, _) in found]
         if len(bridges) == 2:  # the middle is a bridge
@@ -127,7 +135,7 @@ def _encoded(part: list[int], labels: Sequence[int], neighbors: Sequence[set[int
 
 
 def _refined(colors: list[int], neighbors: list[list[int]]) -> tuple[list[int], _Form]:
-    """The coarsest stable refinement of a coloring, and what it looks like in any order."""
+    """The coarsest stable refinement of a coloring, and its form, the same for all orders."""
     classes = len(set(colors))
     while True:
         seen = [
@@ -155,7 +163,10 @@ class _Search:
         self._automorphisms: list[list[int]] = []
 
     def run(self, colors: list[int]) -> _Form:
-        """The edges of the graph in the canonical numbering."""
+        """The edges of the graph in the canonical numbering.
+
+        If the search took too long, only what refinement distinguishes.
+        """
         colors, look = _refined(colors, self._neighbors)
         sizes = _sizes(colors)
         self._visit(colors, [], ())
@@ -164,7 +175,7 @@ class _Search:
         return self._best
 
     def _visit(self, colors: list[int], path: list[int], trace: _Trace) -> int:
-        """Search below a node; returns the depth at which the search is to continue."""
+        """Search below a node; returns the depth at which to continue (-1: stop searching)."""
         depth = len(path)
         self._nodes += 1
         if self._nodes > _MOST_NODES:
@@ -202,13 +213,13 @@ class _Search:
             for vertex, other in zip(self._best_order, order, strict=True):
                 image[vertex] = other
             self._automorphisms.append(image)
-            # Everything below the branching of the two paths is an image of what was searched.
+            # Everything below the node where the two paths branch is an image of what was searched.
             pairs = zip(path, self._best_path, strict=True)
             return next(depth for depth, (one, other) in enumerate(pairs) if one != other)
         return len(path)
 
     def _orbit(self, vertex: int, path: list[int]) -> set[int]:
-        """The vertices that known automorphisms that fix the path exchange with `vertex`."""
+        """The orbit of `vertex` under the known automorphisms that fix all vertices of the path."""
         fixing = [
             image for image in self._automorphisms if all(image[fixed] == fixed for fixed in path)
         ]
@@ -217,7 +228,7 @@ class _Search:
         while waiting:
             here = waiting.pop()
             for image in fixing:
-                # The powers of an automorphism include its inverse, so that images are enough.
+                # The powers of an automorphism include its inverse, so images reach all vertices.
                 if image[here] not in orbit:
                     orbit.add(image[here])
                     waiting.append(image[here])

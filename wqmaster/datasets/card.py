@@ -1,7 +1,7 @@
 """The data card: what a data set holds, how it was made, and what was left out.
 
 It is written beside the files of an export, as `.card.json` for programs and as `.card.md` for
-people. Its format has a number (`Card.format`), which changes when a key changes its meaning.
+people. `Card.format` is the number of its format, which changes if the meaning of a key changes.
 """
 
 import hashlib
@@ -94,13 +94,16 @@ def make_card(
 
 
 def write_card(card: Card, base: Path) -> tuple[Path, Path]:
-    """Write BASE.card.md and BASE.card.json; returns both paths. Neither is ever half written."""
+    """Write BASE.card.md and BASE.card.json, neither of which is ever half-written.
+
+    Returns the path of the JSON file, then that of the Markdown file.
+    """
     readable = base.with_name(f"{base.name}.card.md")
     record = base.with_name(f"{base.name}.card.json")
     with replacing(readable) as part:
         part.write_text(text_of(card), encoding="utf-8")
     with replacing(record) as part:
-        # ASCII only, so that no character of a document's value acts on a terminal.
+        # ASCII only, so that no character of a document's value can control a terminal.
         part.write_text(json.dumps(card.model_dump(mode="json"), indent=1, allow_nan=False) + "\n")
     return record, readable
 
@@ -112,7 +115,10 @@ def file_parts(
     reader: str | None = None,
     verified: int | None = None,
 ) -> Iterator[FilePart]:
-    """The size and hash of a file, or of each file in a folder. Names are relative to its place."""
+    """Yield the size and hash of a file, or of each file below a folder.
+
+    Names are relative to the folder that holds `path`.
+    """
     found = sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]
     for one in found:
         with one.open("rb") as file:
@@ -180,7 +186,7 @@ def _labels(
             "key": target.keys.get(name),
             "unit": target.units.get(name),
             "meaning": meanings.get(name, ""),
-            # Every frame has what is not a label, such as the charge.
+            # Every frame has the quantities that are not labels, such as the charge.
             "frames": tally.labels[name] if name in LABELS else tally.frames,
         }
 
@@ -225,9 +231,9 @@ def _duplicates(duplicates: Duplicates, were_dropped: bool) -> dict[str, Any]:
 
 
 def _cite(tally: Tally, levels: Sequence[Level]) -> list[str]:
-    """What is known to be cited; references of programs and methods are left to the user."""
+    """What to cite, as far as wqmaster knows; the user adds references of programs and methods."""
     about = metadata.metadata("wqmaster")
-    found = [f"{about['Author']}: wqmaster {__version__} (software), {about['Summary']}"]
+    found = [f"{about['Author']}: wqmaster {__version__} (software)"]
     found += [f"the program {program}" for program in sorted(tally.programs)]
     found += [f"the level of theory {level.name}" for level in levels]
     return found

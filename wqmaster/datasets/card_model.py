@@ -14,7 +14,7 @@ class _Part(BaseModel):
 
 
 class CampaignPart(_Part):
-    """A campaign, and what was asked for."""
+    """A campaign, and what it asks for."""
 
     name: str
     step: str
@@ -30,7 +30,7 @@ class LabelPart(_Part):
     key: str | None  # in the file
     unit: str | None  # in the file
     meaning: str  # such as "Mulliken charges (ORCA)"
-    frames: int  # how many have it
+    frames: int  # number of frames that have it
 
 
 class LeftOut(_Part):
@@ -38,7 +38,7 @@ class LeftOut(_Part):
 
     reason: str
     count: int
-    ids: list[str]  # the first ones
+    ids: list[str]  # of the first ones
 
 
 class Distribution(_Part):
@@ -50,7 +50,7 @@ class Distribution(_Part):
     median: float | None
     percentile_95: float | None
     largest: float | None
-    bins: list[tuple[float, float, int]]  # lower end, upper end, number
+    bins: list[tuple[float, float, int]]  # lower end, upper end, number of values
 
 
 class CheckPart(_Part):
@@ -69,8 +69,8 @@ class SplitPart(_Part):
     """A part of the data set."""
 
     name: str
-    fraction: float  # asked for
-    share: float | None  # of the frames
+    fraction: float  # as requested with --splits
+    share: float | None  # the actual fraction of the frames
     frames: int
     documents: int
     graphs: int
@@ -91,7 +91,7 @@ class DuplicatesPart(_Part):
     found: int
     of_one_document: int
     were_dropped: bool
-    limited: int  # compared with the nearest candidates only
+    limited: int  # number of frames that were compared with the nearest candidates only
     examples: list[tuple[str, str, float]]  # earlier id, later id, RMSD in Angstrom
     energy_tolerance_eh: float
     conflicts: int
@@ -115,21 +115,21 @@ class FilePart(_Part):
     frames: int
     bytes: int
     sha256: str
-    # Which reader read it back, and how many rows agreed with the database; None: not verified.
+    # What read the file back, and how many rows agreed with the database; None: not verified.
     reader: str | None = None
     verified: int | None = None
 
 
 class Counts(_Part):
-    """How much there is."""
+    """The number of frames, documents, graphs and atoms, and their distributions."""
 
     frames: int
     documents: int
     graphs: int
     atoms: int
-    elements: dict[str, int]  # atoms
+    elements: dict[str, int]  # number of atoms
     element_frames: dict[str, int]
-    sizes: dict[int, int]  # number of atoms: frames
+    sizes: dict[int, int]  # number of frames, by number of atoms
     charges: dict[int, int]
     multiplicities: dict[int, int]
     programs: dict[str, int]
@@ -138,7 +138,7 @@ class Counts(_Part):
 
 
 class Constants(_Part):
-    """The constants with which units were converted."""
+    """The constants that converted the units."""
 
     ev_per_eh: float = units.EV_PER_EH
     angstrom_per_bohr: float = units.ANGSTROM_PER_BOHR

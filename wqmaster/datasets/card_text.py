@@ -12,12 +12,12 @@ _BAR_CHARACTERS = 30
 
 
 def text_of(card: Card) -> str:
-    """The card for people to read. Values of documents appear as they are, never as Markdown."""
+    """The card for people to read. Markdown in the values of documents is escaped."""
     return "\n".join(line for section in _SECTIONS for line in section(card)) + "\n"
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
-    """A table, and an empty line after it; nothing if there are no rows."""
+    """Yield a table and an empty line after it; nothing if there are no rows."""
     lines = ["| " + " | ".join(map(markdown, row)) + " |" for row in rows]
     if lines:
         yield "| " + " | ".join(heads) + " |"
@@ -52,7 +52,7 @@ def _head(card: Card) -> Iterator[str]:
 
 
 def _quoted(word: str) -> str:
-    """A word as a shell reads it; what cannot be printed as in JSON."""
+    """A word, quoted for a shell, or as JSON if it has characters that cannot be printed."""
     return shlex.quote(word) if word.isprintable() else json.dumps(word)
 
 
@@ -110,7 +110,7 @@ def _quantiles(found: Distribution) -> tuple[str, ...]:
 
 
 def _histogram(sizes: Mapping[int, int]) -> Iterator[tuple[str, str, str]]:
-    """Ranges of sizes, at most twelve, with a bar for each."""
+    """Yield at most 12 ranges of sizes, each with its number of frames and a bar."""
     if not sizes:
         return
     width = -(-(max(sizes) - min(sizes) + 1) // _MOST_ROWS)
@@ -125,7 +125,7 @@ def _histogram(sizes: Mapping[int, int]) -> Iterator[tuple[str, str, str]]:
 
 
 def _quantity(label: LabelPart) -> str:
-    """What the file holds: the gradient or its negative, which only the unit tells apart."""
+    """The name of what the file holds; only the unit shows that a gradient is stored as forces."""
     is_negative = label.name == "gradient" and "(forces)" in (label.unit or "")
     return "forces (the negative gradient)" if is_negative else label.name
 
@@ -167,7 +167,7 @@ def _splits(card: Card) -> Iterator[str]:
         return
     yield "## Splits"
     yield ""
-    yield f"By molecular graph, charge and multiplicity, with the seed {card.seed}."
+    yield f"By molecular graph, charge and multiplicity, with seed {card.seed}."
     if card.divided_graphs:
         divided = _count(card.divided_graphs, "graph is", "graphs are")
         yield f"{divided} in more than one part, because groups decide on the part."
@@ -212,12 +212,14 @@ def _quality(card: Card) -> Iterator[str]:
 
 
 def _flat(value: object) -> str:
-    if isinstance(value, Mapping) and {*value} == {"value", "low", "high"}:
-        low, high = _number(value["low"]), _number(value["high"])
-        return f"{_number(value['value'])} (95 % confidence: {low} to {high})"
-    if isinstance(value, float):
-        return _number(value)
-    return value if isinstance(value, str) else json.dumps(value)
+    if isinstance(value, Mapping) and value.keys() == {"value", "low", "high"}:
+        value, low, high = (_number(value[key]) for key in ("value", "low", "high"))
+        return f"{value} (95 % confidence: {low} to {high})"
+    return (
+        _number(value)
+        if isinstance(value, float)
+        else (value if isinstance(value, str) else json.dumps(value))
+    )
 
 
 def _duplicates(card: Card) -> Iterator[str]:
@@ -226,11 +228,16 @@ def _duplicates(card: Card) -> Iterator[str]:
         yield "Duplicates were not looked for."
         yield ""
         return
-    yield (
-        f"{_count(found.found, 'frame has', 'frames have')} the structure of an earlier one (RMSD "
-        f"up to {found.bound_angstrom:g} Angstrom); {found.of_one_document:,} of them belong to the"
-        f" same document. They were {'left out' if found.were_dropped else 'kept'}."
-    )
+    bound = f"(RMSD up to {found.bound_angstrom:g} Angstrom)"
+    if not found.found:
+        yield f"No frame has the structure of an earlier one {bound}."
+    else:
+        were = "left out" if found.were_dropped else "kept"
+        yield (
+            f"{_count(found.found, 'frame has', 'frames have')} the structure of an earlier one "
+            f"{bound}; {found.of_one_document:,} of them belong to the same document. "
+            f"These frames were {were}."
+        )
     if found.limited:
         were = _count(found.limited, "frame was", "frames were")
         yield f"{were} compared with the nearest candidates only, so that there can be more."
@@ -283,7 +290,7 @@ def _files(card: Card) -> Iterator[str]:
 def _cite(card: Card) -> Iterator[str]:
     yield "## How to cite"
     yield ""
-    yield "Name in publications, with the references that their authors ask for:"
+    yield "Cite these in publications, with the references that their authors ask for:"
     yield ""
     for one in card.cite:
         yield f"- {markdown(one)}"

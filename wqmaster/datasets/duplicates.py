@@ -1,18 +1,19 @@
 """Duplicates: frames with the same structure, found while frames stream by.
 
 Two frames are duplicates if they have the same graph, charge, multiplicity and recipe, and if their
-RMSD over all atoms, with any order of atoms of an element, is at most a bound. The same structure
-counts without regard to the graph. Mirror images are not duplicates.
+RMSD over all atoms is at most a bound; atoms of one element may be in any order. Structures that
+agree within rounding (`SAME_ANGSTROM`) are duplicates even if their graphs differ. Mirror images
+are not duplicates.
 
-The default bound, 0.05 Angstrom, lies between what two optimizations of the same minimum leave
-(about 0.01) and what vibrations displace (at rest, C-C bonds by 0.05 and C-H bonds by 0.08).
+The default bound, 0.05 Angstrom, lies between the RMSD of two optimizations of the same minimum
+(about 0.01) and the displacements by vibrations (at rest, C-C bonds by 0.05 and C-H bonds by 0.08).
 So neither frames of a trajectory nor displacements along normal modes are duplicates. The energies
 of two duplicates can still differ by some 10 meV.
 
-What was seen is kept in a file on disk. Four numbers that can differ by no more than the RMSD of
-two structures select the candidates: the three singular values of the coordinates about their
-center, divided by the square root of the number of atoms (Mirsky's inequality), and then the
-distances of the atoms from the center.
+The frames seen so far are kept in a file on disk. Candidates are selected by quantities that differ
+between two structures by no more than their RMSD: first the three singular values of the
+coordinates about their center, divided by the square root of the number of atoms (Mirsky's
+inequality), then the distances of the atoms from the center.
 """
 
 import math
@@ -32,16 +33,17 @@ from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import WqmasterError
 
 BOUND_ANGSTROM = 0.05
-# Below this RMSD it is the same structure: twice what rounding to four decimals changes.
+# Two frames with a smaller RMSD have the same structure: it is twice the largest change by rounding
+# to four decimals.
 SAME_ANGSTROM = 1e-4
-# Energies of the same structure differ by no more, beyond what the small differences of the
-# coordinates explain; ten times the convergence threshold of a usual SCF.
+# Energies of the same structure differ by no more than this, apart from what the small differences
+# of the coordinates explain: ten times the convergence threshold of a usual SCF.
 ENERGY_TOLERANCE_EH = 1e-5
-# The slope that explains differences of energies if there is no gradient: that of a bond which is
-# stretched by 0.1 Angstrom.
+# The slope that is assumed for a frame without a gradient: that of a bond which is stretched by 0.1
+# Angstrom.
 _SLOPE_EH_PER_ANGSTROM = 0.1
-# A long trajectory of a rigid molecule has thousands of candidates for each frame. The nearest of
-# them, by their singular values, are compared.
+# A long trajectory of a rigid molecule has thousands of candidates for each frame. Only the nearest
+# of them, by their singular values, are compared.
 _MOST_ROWS = 2000
 _MOST_CANDIDATES = 20
 
@@ -66,7 +68,9 @@ class Pair:
 
 
 class Duplicates(OnDisk):
-    """What was seen so far. Memory does not grow with the number of frames.
+    """The frames seen so far, and which later ones duplicate them.
+
+    Memory does not grow with the number of frames.
 
     Attributes:
         found: the number of duplicates
@@ -76,14 +80,14 @@ class Duplicates(OnDisk):
     """
 
     def __init__(self, bound: float = BOUND_ANGSTROM, folder: Path | None = None) -> None:
-        """Make the file.
+        """Create the file on disk.
 
         Args:
             bound: the largest RMSD of duplicates in Angstrom
-            folder: where to make it; the default is the system's folder for temporary files
+            folder: where to create it (default: the system's folder for temporary files)
 
         Raises:
-            WqmasterError: the bound is not a positive number (code `usage`).
+            WqmasterError: the bound is not above 0 and below 1 (code `usage`).
         """
         if not 0 < bound < 1:
             raise WqmasterError(
@@ -98,7 +102,7 @@ class Duplicates(OnDisk):
             "CREATE TABLE frames (number INTEGER PRIMARY KEY, id TEXT, document TEXT, graph TEXT,"
             " energy REAL, slope REAL, places BLOB)"
         )
-        # The table is its own index.
+        # Without row ids, the table is its own index.
         self._database.execute(
             "CREATE TABLE sizes (bucket TEXT, a REAL, b REAL, c REAL, number INTEGER,"
             " PRIMARY KEY (bucket, a, b, c, number)) WITHOUT ROWID"
@@ -143,7 +147,10 @@ class Duplicates(OnDisk):
         return None
 
     def forget_last(self) -> None:
-        """Do not compare later frames with the one that was added last: it was not written."""
+        """Forget the frame that was added last, which was not written.
+
+        Otherwise a later frame could be left out as its duplicate.
+        """
         if self._last is not None:
             *size, number = self._last
             self._database.execute("DELETE FROM frames WHERE number = ?", (number,))
@@ -154,7 +161,7 @@ class Duplicates(OnDisk):
             self._last = None
 
     def conflicts(self, most: int | None = None) -> Iterator[Conflict]:
-        """The conflicts, the largest first."""
+        """Yield the conflicts, the one with the largest difference of energies first."""
         for earlier, later, apart, difference in self._database.execute(
             "SELECT earlier, later, rmsd, difference FROM pairs WHERE conflict"
             " ORDER BY abs(difference) DESC LIMIT ?",
@@ -164,7 +171,7 @@ class Duplicates(OnDisk):
             yield Conflict(earlier, later, math.nan if difference is None else difference, apart)
 
     def pairs(self, most: int | None = None) -> Iterator[Pair]:
-        """The duplicates, in the order in which they were found."""
+        """Yield the duplicates, in the order in which they were found."""
         for earlier, later, apart in self._database.execute(
             "SELECT earlier, later, rmsd FROM pairs ORDER BY rowid LIMIT ?",
             (-1 if most is None else most,),
@@ -180,8 +187,11 @@ class Duplicates(OnDisk):
         numbers: npt.NDArray[np.int64],
         places: npt.NDArray[np.float64],
     ) -> tuple[int, float] | None:
-        """The number of the frame within the bound, with the nearest sizes, and the RMSD."""
-        window = bound + 1e-6  # the places on disk have seven digits
+        """The number and RMSD of a frame within the bound, or None.
+
+        Of several, it is the one whose sizes are nearest.
+        """
+        window = bound + 1e-6  # the coordinates on disk have seven digits
         found = self._nearest(bucket, sizes, window)
         if not found:
             return None
@@ -193,7 +203,7 @@ class Duplicates(OnDisk):
             if graph is not None and row[0] != graph:
                 continue
             others = np.frombuffer(row[1], dtype=np.float32).astype(np.float64).reshape(-1, 3)
-            # Both are sorted by element and distance from the center.
+            # The atoms of both are sorted by element and distance from the center.
             apart = np.sqrt((others * others).sum(axis=1)) - radii
             if apart @ apart > len(radii) * window * window:
                 continue
@@ -203,7 +213,7 @@ class Duplicates(OnDisk):
         return None
 
     def _nearest(self, bucket: str, sizes: tuple[float, float, float], window: float) -> list[int]:
-        """The numbers of the frames whose sizes differ by no more than the window."""
+        """The numbers of the frames whose sizes differ by at most the window, the nearest first."""
         a, b, c = sizes
         rows: list[tuple[float, float, float, int]] = []
         is_limited = False
@@ -232,8 +242,8 @@ class Duplicates(OnDisk):
             "SELECT id, document, energy, slope FROM frames WHERE number = ?", (number,)
         ).fetchone()
         difference = float(frame.energy) - (math.nan if energy is None else energy)
-        # The norm of all displacements times the norm of the gradient is the most that the energy
-        # changes to first order.
+        # To first order, the energy changes by at most the norm of all displacements times the norm
+        # of the gradient.
         shift = apart * np.sqrt(frame.natoms)
         allowed = ENERGY_TOLERANCE_EH + max(slope, _slope(frame)) * shift
         is_conflict = apart <= SAME_ANGSTROM and not abs(difference) <= allowed
@@ -248,7 +258,7 @@ class Duplicates(OnDisk):
 
 
 def _ordered(frame: Frame) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """The order of atoms by element and distance from the center, and the centered places in it."""
+    """The order of atoms by element and distance from the center, and the centered coordinates."""
     places = frame.coordinates - frame.coordinates.mean(axis=0)
     order: Any = np.lexsort(((places * places).sum(axis=1), frame.numbers))
     return order, places[order]
@@ -259,7 +269,7 @@ def _document(frame: Frame) -> str:
 
 
 def _slope(frame: Frame) -> float:
-    """The norm of the gradient in Eh/Angstrom, or of a usual one if it is not known."""
+    """The norm of the gradient in Eh/Angstrom; a typical one if the frame has no gradient."""
     if frame.gradient is None:
         return float(_SLOPE_EH_PER_ANGSTROM * np.sqrt(frame.natoms))
     return float(np.linalg.norm(frame.gradient) / ANGSTROM_PER_BOHR)

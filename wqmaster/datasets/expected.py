@@ -1,4 +1,4 @@
-"""An index on disk of what a file must say, so that the proof needs little memory."""
+"""An index on disk of the frames that a file must hold, so that the proof needs little memory."""
 
 import random
 import sqlite3
@@ -10,11 +10,11 @@ import numpy.typing as npt
 
 from wqmaster.datasets.frame import Frame
 
-# Two geometries whose atoms are all this close together are the same (Angstrom): single precision
-# has 7 digits, and geometries of different documents differ by more.
+# Two geometries are the same if no coordinate differs by more: single precision has 7 digits, and
+# geometries of different documents differ by more.
 _SAME_ANGSTROM = 2e-5
 _LABELS = ("gradient", "charges", "spins", "dipole", "quadrupole")
-# The same sample for the same frames.
+# It is fixed, so that the same frames yield the same sample.
 _SEED = 13
 _TABLE = """
     CREATE TABLE frames (
@@ -28,15 +28,15 @@ class Expected:
     """The frames of a data set, or a random sample of them, found by id or by content."""
 
     def __init__(self, sample: int | None) -> None:
-        self.count = 0  # of the frames that were added
+        self.count = 0  # number of frames that were added
         self.sample = sample
         self._random = random.Random(_SEED)  # noqa: S311  # not for secrets
-        # A temporary database of SQLite is a file that it removes.
+        # SQLite keeps a database without a name in a temporary file, which it removes itself.
         self._database = sqlite3.connect("")
         self._database.execute(_TABLE)
 
     def add(self, frame: Frame) -> None:
-        """Add a frame, or let chance decide whether it takes the place of another one.
+        """Add a frame; if the sample is full, chance decides whether it replaces another one.
 
         Each frame is in the sample with the same probability (Vitter's algorithm R).
         """
@@ -72,14 +72,14 @@ class Expected:
         self._database.close()
 
     def index(self) -> None:
-        """Prepare for the search, after the last frame was added."""
+        """Prepare the search by `like`; call this after the last frame was added."""
         self._database.execute("CREATE INDEX by_id ON frames (id)")
         self._database.execute("CREATE INDEX by_place ON frames (numbers, place)")
 
     def like(self, found: Frame) -> list[tuple[int, Frame]]:
-        """The slots and frames that a row of the file may be, those not seen before first.
+        """The frames that a row of the file can be, with their slots, the unseen ones first.
 
-        They have its id, or, if it has none, its elements and coordinates.
+        They have the row's id or, if it has none, its elements and coordinates.
         """
         if found.id:
             rows = self._select("id = ?", (found.id,))
@@ -116,7 +116,7 @@ def _packed(numbers: npt.NDArray[Any]) -> bytes:
 
 
 def _place(coordinates: npt.NDArray[np.float64]) -> float:
-    """A number that is nearly the same for nearly the same coordinates, and else rarely."""
+    """A weighted sum of the coordinates, close for close geometries and rarely for others."""
     weights = 1.0 + np.modf(np.arange(coordinates.size) * 0.6180339887498949)[0]
     return float(coordinates.ravel() @ weights)
 

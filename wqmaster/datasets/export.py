@@ -18,7 +18,8 @@ from wqmaster.datasets.source import Source
 from wqmaster.datasets.splits import Splits, split_key
 from wqmaster.datasets.tally import Tally
 from wqmaster.datasets.verify import Proof, prove
-from wqmaster.errors import NothingMatches
+from wqmaster.errors import NothingMatches, ProofError
+from wqmaster.system.this_command import this_command
 
 # How many frames are written between two calls of `show`.
 _SHOWN_EVERY_FRAMES = 100
@@ -27,14 +28,14 @@ _DUPLICATE = "duplicate of an earlier frame"
 
 @dataclass(frozen=True)
 class Order:
-    """What to write."""
+    """What to write, and how."""
 
     target: Target
     path: Path
     command: Sequence[str] = ()  # the words of the command line, for the data card
     splits: Splits | None = None
     dedupe: bool = False
-    # The number of frames that the proof compares; None: all; 0: no proof.
+    # The number of frames that the proof compares. None: all; 0: no proof.
     verify: int | None = 1000
     limit: int | None = None  # the largest number of frames
     force: bool = False  # whether existing files are replaced
@@ -46,7 +47,7 @@ class Account:
 
     frames: int = 0
     documents: int = 0
-    files: dict[Path, int] = field(default_factory=dict)  # number of rows, with reference atoms
+    files: dict[Path, int] = field(default_factory=dict)  # rows, including reference atoms
     others: list[Path] = field(default_factory=list)  # reference atoms, data card
     left_out: dict[str, tuple[int, list[str]]] = field(default_factory=dict)
     warned: dict[str, int] = field(default_factory=dict)  # number of frames, by check
@@ -61,8 +62,8 @@ class Account:
 class _Part:
     """One file that is being written."""
 
-    path: Path  # where it will be
-    draft: Path  # where it is written
+    path: Path  # its final place
+    draft: Path  # where it is until the export is complete
     writer: Writer
     expected: Expected | None
     frames: int = 0
@@ -86,10 +87,11 @@ class Export:
         self._ungrouped = 0  # frames without the field that names groups
 
     def run(self) -> Account:
-        """Write everything; nothing is left at its place if this fails.
+        """Write all files, and move them to their places once all are complete and proved.
 
         Raises:
-            WqmasterError: the files cannot be written, exist already, or do not pass the proof.
+            WqmasterError: no frame can be exported, or the files cannot be written, exist already,
+                or do not pass the proof.
         """
         order = self._order
         names = [""] if order.splits is None else list(order.splits.fractions)
@@ -101,15 +103,21 @@ class Export:
             for name in names:
                 self._parts[name] = self._begin(placing, name)
                 stack.callback(self._parts[name].writer.abandon)
+            self._read_references(tally)
+            if self._references and order.target.atoms_suffix:
+                first = next(iter(self._parts.values())).draft
+                placing.check_beside(first.with_suffix(order.target.atoms_suffix).name)
             self._write(tally, duplicates)
             references = self._references_as_frames()
-            self._name_missing(tally)
             self._drop_empty(placing)
             for part in self._parts.values():
                 part.writer.close()
             self._write_references(references, placing)
             for part in self._parts.values():
-                self._prove(part)
+                try:
+                    self._prove(part)
+                except ProofError as error:
+                    raise ProofError(placing.worded(error.message), code=error.code) from error
             written = self._card(tally, duplicates, placing)
             for removed in placing.place():
                 self._account.remarks.append(f"{removed} of the earlier export was removed")
@@ -122,12 +130,15 @@ class Export:
         expected = None if self._order.verify == 0 else Expected(self._order.verify)
         return _Part(placing.final(name), draft, writer, expected)
 
+    def _read_references(self, tally: Tally) -> None:
+        for source in self._sources:
+            for frame in source.reference_atoms():
+                self._reference(source, frame, tally)
+
     def _write(self, tally: Tally, duplicates: Duplicates) -> None:
         account, order = self._account, self._order
         outliers = Outliers(self._sources)
         for source in self._sources:
-            for frame in source.reference_atoms():
-                self._reference(source, frame, tally)
             for frame in source.frames():
                 if order.limit is not None and account.frames >= order.limit:
                     break
@@ -138,6 +149,7 @@ class Export:
             for reason, count in source.left_out.counts.items():
                 tally.leave_out(reason, source.left_out.examples[reason], count)
         self._check_groups()
+        self._remark_on_missing_atoms(tally)
         without_forces = account.frames - tally.labels["gradient"]
         if without_forces:
             account.remarks.append(
@@ -164,7 +176,7 @@ class Export:
         tally: Tally,
         duplicates: Duplicates,
     ) -> None:
-        """Write a frame, or count why not."""
+        """Write a frame, or count the reason why it is left out."""
         frame = self._named(frame)
         frame, why = outliers.judged(source, frame)
         if why is not None:
@@ -195,7 +207,7 @@ class Export:
         tally.add(frame)
 
     def _check_groups(self) -> None:
-        """Check that groups have decided on the parts, if the user has asked for that.
+        """Check that the documents have the field that names their groups, if the user gave one.
 
         Raises:
             NothingMatches: no document has the field.
@@ -212,13 +224,25 @@ class Export:
             "their molecular graphs decided on the parts"
         )
 
+    def _remark_on_missing_atoms(self, tally: Tally) -> None:
+        """Report the elements without a reference atom, if the campaigns compute such atoms."""
+        asking = [one for one in self._sources if one.recipe.loaded.campaign.reference_atoms]
+        missing = sorted(tally.elements.keys() - self._references.keys())
+        if asking and missing:
+            path = asking[0].recipe.loaded.typed
+            self._account.remarks.append(
+                f"no reference atom is exported for {', '.join(missing)}, because none has a "
+                f"result; compute it with '{this_command()} run {path}', or see why it failed with "
+                f"'{this_command()} failures {path}'"
+            )
+
     def _named(self, frame: Frame) -> Frame:
         if len(self._sources) == 1:
             return frame
         return replace(frame, id=f"{frame.campaign}/{frame.id}")
 
     def _reference(self, source: Source, frame: Frame, tally: Tally) -> None:
-        """Keep a reference atom, if it has the recipe of those of the first campaign."""
+        """Keep a reference atom if its recipe is that of the first one that was kept."""
         first = next(iter(self._references.values()), frame)
         if frame.recipe != first.recipe:
             remark = (
@@ -233,7 +257,7 @@ class Export:
             tally.add(frame)
 
     def _references_as_frames(self) -> list[Frame]:
-        """Write the reference atoms to the first file, or return those for a file of their own."""
+        """Write the reference atoms to the first file; returns them if they may not be frames."""
         frames = list(self._references.values())
         self._account.references = [frame.symbols[0] for frame in frames]
         if self._order.target.atoms is not None:
@@ -245,15 +269,6 @@ class Export:
             if part.expected is not None:
                 part.expected.add(frame)
         return []
-
-    def _name_missing(self, tally: Tally) -> None:
-        """State which elements of the data set have no reference atom, if others have one."""
-        missing = [one for one in tally.elements if one not in self._account.references]
-        if self._account.references and missing:
-            self._account.remarks.append(
-                f"there is no reference atom of {', '.join(sorted(missing))}: see what was left "
-                "out, or let a run compute it (reference_atoms:)"
-            )
 
     def _drop_empty(self, placing: Placing) -> None:
         """Drop the parts that have no frame, since trainers cannot read empty files."""

@@ -31,7 +31,7 @@ class Frame:
     spins: Floats | None = None  # atomic spin populations, shape (n,)
     dipole: Floats | None = None  # e a0, shape (3,); only of neutral molecules
     quadrupole: Floats | None = None  # e a0^2, shape (3, 3), not traceless
-    # Where it comes from.
+    # Where the structure and its labels come from.
     document: Any = None  # the _id
     campaign: str = ""
     step: str = ""
@@ -45,8 +45,9 @@ class Frame:
     warned: tuple[str, ...] = ()
     # Whether it is a reference atom: an isolated atom in its ground state.
     isolated: bool = False
-    # The document's coordinates (Angstrom, shape (n, 3)), which decide on the graph, if they can
-    # differ from `coordinates`; and the name of its group, if documents have one.
+    # The document's coordinates (Angstrom, shape (n, 3)), which determine the graph; None: they are
+    # `coordinates`. And the document's group, which determines its part of the data set, if it has
+    # one.
     start: Floats | None = None
     group: str | None = None
     # The key of its molecular graph (`graphs.py`), and the part of the data set it belongs to.

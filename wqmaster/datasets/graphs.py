@@ -1,11 +1,11 @@
 """Keys of molecular graphs, which keep the conformers of a molecule in one part of a data set.
 
-A key stands for atoms and which of them are bonded, for the charge and the multiplicity. Bond
-orders, formal charges and stereochemistry are left out, so that resonance forms, enantiomers and
-diastereomers have one key, as have all conformers; tautomers and ions have different ones. Bonds to
-metals are left out as well, since neither programs nor people agree on them (InChI disconnects
-metals, too): linkage isomers of a complex share a key. What shares a key is kept together, so that
-each of these choices errs on the safe side.
+A key stands for the atoms, which of them are bonded, the charge and the multiplicity. Bond orders,
+formal charges and stereochemistry are left out, so resonance forms, enantiomers, diastereomers and
+all conformers share a key; tautomers and ions have different ones. Bonds to metals are left out as
+well, since neither programs nor people agree on them (InChI disconnects metals, too): linkage
+isomers of a complex share a key. Molecules that share a key stay in one part, so each of these
+choices errs on the safe side.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import ServiceError
 
 # The covalent radii in Angstrom of nonmetals and metalloids, by atomic number: Cordero et al.,
-# Dalton Trans. 2008, 2832, doi 10.1039/b801115j (sp3 for carbon). Others form no bonds here.
+# Dalton Trans. 2008, 2832, doi 10.1039/b801115j (sp3 for carbon). Other elements get no bonds here.
 # fmt: off
 _RADII_ANGSTROM = {
     1: 0.31, 2: 0.28, 5: 0.84, 6: 0.76, 7: 0.71, 8: 0.66, 9: 0.57, 10: 0.58,
@@ -30,8 +30,9 @@ _RADII_ANGSTROM = {
 }
 # fmt: on
 # The longest bond as a multiple of the sum of the radii. Hydrogen, which moves most in a hot
-# trajectory, belongs to the nearest atom anyway, so that its limit can be generous (C-H: 1.6
-# Angstrom). Elements from the third period on have closer contacts than those of the second.
+# trajectory, belongs to the nearest atom anyway, so its limit can be generous (C-H: 1.6 Angstrom).
+# Relative to their radii, elements from the third period on come closer to each other without a
+# bond than those of the second.
 _LONGEST_HYDROGEN, _LONGEST_LIGHT, _LONGEST_HEAVY = 1.5, 1.3, 1.2
 _LONGEST = np.array(
     [
@@ -40,13 +41,14 @@ _LONGEST = np.array(
         [_LONGEST_HYDROGEN, _LONGEST_HEAVY, _LONGEST_HEAVY],
     ]
 )
-# Two atoms with two common neighbors are across a ring of four: 1.87 Angstrom apart, but not bonded
-# in bicyclo[1.1.1]pentane (1.23); 1.60 Angstrom apart and bonded in [1.1.1]propellane (1.05).
+# Two atoms with two common neighbors face each other across a four-membered ring. In
+# bicyclo[1.1.1]pentane they are 1.87 Angstrom apart (1.23 times the sum of the radii) and not
+# bonded, in [1.1.1]propellane 1.60 Angstrom (1.05) and bonded.
 _LONGEST_ACROSS = 1.1
 _MOST_NEIGHBORS = {1: 1, 6: 4, 7: 4, 8: 3, 9: 1}
 _BORON = 5
-# Atoms that are closer than this multiple have collapsed, and nothing can be said of their bonds.
-# The shortest bonds are those of N2 and HF+ (0.77, 1.15).
+# If atoms are closer than this multiple, the geometry has collapsed, and nothing can be said about
+# its bonds. The shortest bond, by this measure, is that of N2 (0.77).
 _COLLAPSED = 0.5
 _ROWS_AT_A_TIME = 500
 
@@ -89,12 +91,18 @@ def graph_key(
 
 
 def perceived(numbers: Sequence[int], coordinates: npt.ArrayLike) -> list[tuple[int, int]] | None:
-    """The bonds, as pairs of atoms counted from 0; None if atoms collapsed or are nowhere.
+    """The bonds, as pairs of atoms counted from 0.
+
+    None if atoms have collapsed onto each other or a coordinate is not finite.
 
     Atoms are bonded if they are not much farther apart than the sum of their covalent radii. The
-    shortest bonds, relative to this sum, come first. H, C, N, O and F then accept no more than
-    their valence, so that a hydrogen bond is not a bond; bonds to boron do not count (diborane,
-    carboranes).
+    shortest bonds, relative to this sum, are accepted first, and H, C, N, O and F accept no more
+    than their valence allows, so that a hydrogen bond is not a bond. Bonds to boron do not count
+    toward the valence (diborane, carboranes).
+
+    Args:
+        numbers: atomic numbers, shape (n,)
+        coordinates: in Angstrom, shape (n, 3)
     """
     places = np.asarray(coordinates, dtype=np.float64).reshape(-1, 3)
     if not np.isfinite(places).all():
@@ -170,7 +178,7 @@ def _is_covalent(bond: Any, chem: Any) -> bool:
 
 
 def _by_distances(numbers: Sequence[int], places: npt.NDArray[np.float64]) -> tuple[object, ...]:
-    """What stands for a geometry without recognizable bonds."""
+    """What identifies a geometry without recognizable bonds: its elements and distances."""
     rounded = [
         np.round(np.sqrt(((places[place + 1 :] - places[place]) ** 2).sum(axis=1)), 2)
         for place in range(len(places))

@@ -6,18 +6,20 @@ from dataclasses import dataclass
 from wqmaster.campaign.models import nearest
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError
-from wqmaster.parsers.quantities import QUANTITIES, Quantity
+from wqmaster.parsers.quantities import QUANTITIES
 from wqmaster.recipe.recipe import Recipe, StepRecipe
 from wqmaster.system.this_command import this_command
 
-# For each label, the values that can provide it, the preferred one first. Other charges and spins
-# (Hirshfeld, CM5, ...) are chosen by name.
+# The values that can provide a label, the preferred one first. Any other energy or charges must be
+# named with --energy or --charges.
 ENERGIES = ("energy", "total_energy")
 CHARGES = ("charges", "hirshfeld_charges", "mulliken_charges", "loewdin_charges")
 SPINS = ("mulliken_spins", "hirshfeld_spins", "loewdin_spins")
+# The common quantities that are total energies in Eh.
+_TOTAL_ENERGIES = frozenset({"energy", "enthalpy", "gibbs_free_energy"})
 _GEOMETRIES = ("geometry", "optimized_geometry")
 DOCUMENT = "document"
-# Where `wqmaster adopt` stores the geometry of the values, if it differs from the document's.
+# Where `wqmaster adopt` stores the geometry that the values belong to, if it is not the document's.
 ADOPTED_GEOMETRY = "geometry"
 
 
@@ -42,10 +44,11 @@ class Labels:
     # The step whose value `geometry_value` is the geometry; None: the document's coordinates.
     geometry_step: str | None = None
     geometry_value: str | None = None
-    # Whether the step's values belong to the document's geometry, so that its coordinates, which
-    # have all digits, can stand for those of `geometry_value` if the two agree.
+    # Whether the values belong to the document's geometry, which no step has changed. If so, the
+    # document's coordinates, which have all digits, replace those of `geometry_value`, provided
+    # that the two agree.
     stays: bool = False
-    # Values of parsers whose unit wqmaster does not know.
+    # The names of the values that users' own parsers read, whose units wqmaster does not know.
     foreign: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 
@@ -56,7 +59,7 @@ class Labels:
 
     def fetched(self) -> dict[str, list[str]]:
         """The values to fetch, by step."""
-        # An adopted output can have moved the atoms although the campaign's step does not.
+        # An adopted run can have moved the atoms although the campaign's step does not.
         found = {self.name: [*self.values.values(), ADOPTED_GEOMETRY]}
         if self.geometry_step is not None and self.geometry_value is not None:
             found.setdefault(self.geometry_step, []).append(self.geometry_value)
@@ -96,11 +99,13 @@ def labels_of(recipe: Recipe, wishes: Wishes) -> Labels:
                 f"step '{step.request.name}' has no parser '{wish}' for --{label}; "
                 f"{nearest(wish, names)}",
             )
-        if wish is not None:
-            _check_meaning(recipe, label, wish)
         name = wish or next((name for name in known if name in names), None)
         if name is not None:
             values[label] = name
+        if label == "energy" and wish is not None:
+            _check_total(recipe, wish)
+        if label == "charges" and wish is not None:
+            _check_charges(recipe, wish)
     if "energy" not in values:
         raise _wrong(
             recipe,
@@ -112,20 +117,37 @@ def labels_of(recipe: Recipe, wishes: Wishes) -> Labels:
     return Labels(step, values, source, value, stays, foreign, tuple(_doubts(step, foreign)))
 
 
-def _check_meaning(recipe: Recipe, label: str, wish: str) -> None:
-    """Refuse a value that has a meaning in all programs, and another one than the label's."""
-    quantity, meant = QUANTITIES.get(wish), QUANTITIES[label]
-    if quantity is None:
+def _check_charges(recipe: Recipe, name: str) -> None:
+    """Check that `name` is not a common quantity that is anything but atomic charges.
+
+    Raises:
+        CampaignError: it is one.
+    """
+    quantity, meant = QUANTITIES.get(name), QUANTITIES["charges"]
+    if quantity is None or (quantity.unit, quantity.shape) == (meant.unit, meant.shape):
         return
-    is_same = wish == label if label == "energy" else _kind(quantity) == _kind(meant)
-    if not is_same:
-        raise _wrong(
-            recipe, f"--{label} {wish}: it is the {quantity.meaning}, not the {meant.meaning}"
-        )
+    raise _wrong(
+        recipe, f"--charges {name}: '{name}' is not atomic charges, but {quantity.meaning}"
+    )
 
 
-def _kind(quantity: Quantity) -> tuple[str, tuple[int | str, ...] | None]:
-    return quantity.unit, quantity.shape
+def _check_total(recipe: Recipe, name: str) -> None:
+    """Check that `name` is not a common quantity that is anything but a total energy.
+
+    The units of a program's own values are not known here, so those are accepted.
+
+    Raises:
+        CampaignError: it is one.
+    """
+    quantity = QUANTITIES.get(name)
+    if quantity is None or name in _TOTAL_ENERGIES:
+        return
+    unit = f" in {quantity.unit}" if quantity.unit else ""
+    raise _wrong(
+        recipe,
+        f"--energy {name}: '{name}' is not a total energy, but {quantity.meaning}{unit}; name a "
+        "parser that returns a total energy in Eh",
+    )
 
 
 def _step(recipe: Recipe, wishes: Wishes) -> StepRecipe:
@@ -139,13 +161,16 @@ def _step(recipe: Recipe, wishes: Wishes) -> StepRecipe:
         if wanted & {call.name for call in step.parsers}:
             return step
     named = " or ".join(f"'{name}'" for name in sorted(wanted))
+    known = {call.name for step in recipe.steps for call in step.parsers}
     raise _wrong(
-        recipe, f"no step has the parser {named}; name the step with --step, or add the parser"
+        recipe,
+        f"no step has the parser {named}; add the parser, or name one that a step has with "
+        f"--energy ({', '.join(sorted(known)) or 'no step has parsers'})",
     )
 
 
 def _foreign(step: StepRecipe, values: dict[str, str]) -> tuple[str, ...]:
-    """The values that come from parsers whose unit wqmaster does not know."""
+    """The names of the values that users' own parsers read, whose units wqmaster does not know."""
     program = step.function.program
     calls = {call.name: call.function for call in step.parsers}
     found = (name for name in values.values() if program is None or not program.owns(calls[name]))
@@ -153,7 +178,7 @@ def _foreign(step: StepRecipe, values: dict[str, str]) -> tuple[str, ...]:
 
 
 def _doubts(step: StepRecipe, foreign: tuple[str, ...]) -> Iterator[str]:
-    """Remarks on labels that may be something else than they seem to be."""
+    """Yield remarks on labels that may not be what they seem to be."""
     if foreign:
         yield (
             f"parsers of your own: {', '.join(foreign)} of step '{step.request.name}'; their "
@@ -164,7 +189,7 @@ def _doubts(step: StepRecipe, foreign: tuple[str, ...]) -> Iterator[str]:
 def _geometry(
     recipe: Recipe, step: StepRecipe, wish: str | None
 ) -> tuple[str | None, str | None, bool]:
-    """The step and value with the geometry, and whether the document's geometry serves as well."""
+    """The step and value with the geometry, and whether it is the document's geometry."""
     steps = {one.request.name: one for one in recipe.steps}
     name = step.request.name
     if wish is not None and wish != DOCUMENT and wish not in steps:

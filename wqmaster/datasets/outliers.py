@@ -1,4 +1,4 @@
-"""The checks of an export: those of the whole campaign, and those of frames not yet checked."""
+"""The checks of an export: those that need the whole campaign, and those of unchecked frames."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,8 +17,8 @@ class Outliers:
     """Judges each frame by the checks of its campaign.
 
     A first pass over the database fits the energies of each recipe to the compositions. Checks that
-    were recorded with a result are not repeated; frames of optimizations, and results of versions
-    that recorded none, are checked here.
+    are recorded with a result are not repeated. Frames of optimizations are checked here, as are
+    results of earlier versions of wqmaster, which recorded no checks.
     """
 
     def __init__(self, sources: Sequence[Source]) -> None:
@@ -34,7 +34,7 @@ class Outliers:
             fit.fit()
 
     def judged(self, source: Source, frame: Frame) -> tuple[Frame, str | None]:
-        """The frame with the numbers of its checks, and why it is refused; None if it is not."""
+        """The frame with the values of its checks, and the reason if it is refused, or None."""
         found: list[Measurement] = []
         checks = source.recipe.checks
         if not frame.checks and checks.rules:

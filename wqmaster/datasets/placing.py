@@ -23,10 +23,10 @@ _LOCK = "wqmaster-export.lock"
 class Placing:
     """The places of the files of one export.
 
-    With parts (`--splits`), the file of each is named STEM-PART.SUFFIX. Nothing is at these places
-    before `place`, which moves each file by a rename. With `force`, an earlier data set of this
-    name is replaced as a whole: files that only it had, such as a part, are removed, since their
-    molecules may be in another part now.
+    With parts (`--splits`), the file of each part is named STEM-PART.SUFFIX. No file is at its
+    place before `place` moves it there by a rename. With `force`, an earlier data set of this name
+    is replaced as a whole: files that only the earlier one had, such as a further part, are
+    removed, since their molecules may be in another part now.
 
     Raises:
         WqmasterError: a file exists and `force` is not set (code `file-exists`).
@@ -75,12 +75,26 @@ class Placing:
         self._moves[draft] = self.final(part)
         return draft
 
+    def worded(self, message: str) -> str:
+        """A message about drafts with the places that the files would have had."""
+        for draft, place in self._moves.items():
+            message = message.replace(str(draft), str(place))
+        return message
+
+    def check_beside(self, name: str) -> None:
+        """Check that a further file with this name could be placed.
+
+        Raises:
+            WqmasterError: it exists and `force` is not set (code `file-exists`).
+        """
+        self._refuse_existing(self._path.with_name(name))
+
     def drop(self, draft: Path) -> None:
-        """Do not move this file."""
+        """Leave this file out of what `place` moves."""
         del self._moves[draft]
 
     def beside(self, draft: Path) -> Path:
-        """The place of a further file in the hidden folder, which will keep its name."""
+        """The place to which `place` will move a further file of the hidden folder."""
         place = self._path.with_name(draft.name)
         self._refuse_existing(place)
         self._moves[draft] = place
@@ -97,7 +111,7 @@ class Placing:
         for place in self._moves.values():
             self._refuse_existing(place)
         removed = [path for path in self._earlier if path not in self._moves.values()]
-        # A data card stands for complete files, so it disappears before they change.
+        # A data card vouches for complete files, so it disappears before they change.
         for path in (*(self._cards if self._force else ()), *removed):
             path.unlink(missing_ok=True)
         for draft, place in self._moves.items():
@@ -139,7 +153,7 @@ def _remove_leftover(lock: Path) -> None:
 
 
 def _files_of(card: Path) -> list[Path]:
-    """The files beside a data card that it names and that have the size that it states."""
+    """The files that a data card names, if they are beside it and have the size it states."""
     try:
         named = json.loads(card.read_text(encoding="utf-8"))["files"]
         stated = {str(one["name"]): one["bytes"] for one in named}

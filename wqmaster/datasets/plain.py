@@ -1,4 +1,4 @@
-"""Values of documents as plain data and as Markdown, without secrets and without side effects."""
+"""Values of documents as plain data and as Markdown, without secrets and active characters."""
 
 import math
 import re
@@ -7,19 +7,19 @@ from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 LEFT_OUT = "(left out)"
-# A database's address names its host and can hold a password, also one with unusual characters.
+# A database's address names its host and can hold a password with any character but white space.
 _DATABASE = re.compile(r"mongodb(?:\+srv)?://\S*", re.IGNORECASE)
 _USER = re.compile(r"(?<=://)[^\s/@]+@")
 _SECRET_KEY = re.compile(r"passw|secret|token|api_?key|credential", re.IGNORECASE)
-# What Markdown, HTML within it, or GitHub's formulas would interpret. An underscore between letters
-# or digits is a plain character, and most keys have one.
+# The characters that Markdown, HTML within it, or GitHub's formulas would interpret. An underscore
+# between letters or digits is a plain character, and most keys have one.
 _SPECIAL = re.compile(r"([\\`*\[\]<>|~&$]|(?<![^\W_])_|_(?![^\W_]))")
 # Control, format, surrogate, private and unassigned characters, and separators of lines.
 _INVISIBLE = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
 
 def without_secrets(text: str) -> str:
-    """The text without addresses of databases and without users and passwords of others.
+    """The text without addresses of databases, and without users and passwords in other URLs.
 
     Bytes of a command line that are not text (surrogates) are escaped, since JSON cannot hold them.
     """
@@ -28,9 +28,10 @@ def without_secrets(text: str) -> str:
 
 
 def plain(value: Any) -> Any:
-    """The value as JSON can hold it, without secrets.
+    """The value in a form that JSON can hold, without secrets.
 
-    Numbers that are not finite become None, since JSON has none, and other objects their text.
+    A number that is not finite becomes None, since JSON has no such numbers. An object of any other
+    type becomes its text.
     """
     if value is None or isinstance(value, (bool, int)):
         return value
@@ -53,7 +54,7 @@ def plain(value: Any) -> Any:
 
 
 def markdown(value: object) -> str:
-    """The value as text within a line or a table of a Markdown file, which shows it as it is."""
+    """The value as one line of Markdown, also for a table, that shows the text literally."""
     text = "".join(
         f"\\u{ord(sign):04x}" if unicodedata.category(sign) in _INVISIBLE else sign
         for sign in " ".join(without_secrets(str(value)).splitlines())

@@ -9,10 +9,10 @@ from wqmaster.system.this_command import this_command
 
 
 def accept_recipes(sources: Sequence[Source], *, mixed: bool) -> None:
-    """Let each source read the results of its campaign's recipe, or of all if they may be `mixed`.
+    """Set the recipes whose results each source reads: its campaign's own, or all if `mixed`.
 
-    Adopted results state their own recipes. They are read if all of them have the same one and no
-    others are stored with them.
+    Adopted results state their own recipes. A source reads them if they all have the same recipe
+    and no other results are stored beside them.
 
     Raises:
         NothingMatches: there are no results.
@@ -38,22 +38,25 @@ def accept_recipes(sources: Sequence[Source], *, mixed: bool) -> None:
         others = sum(
             count
             for (recipe, _), count in recipes.items()
-            # Results that state no recipe are left out and counted one by one.
+            # The source leaves out results that state no recipe, and counts each.
             if source.accepted is not None and recipe not in {*source.accepted, None}
         )
         if others:
             adopted = any(is_adopted for _, is_adopted in recipes)
+            total = sum(recipes.values())
+            results = "1 result" if total == 1 else f"{total:,} results"
+            path = source.recipe.loaded.typed
             what = (
-                "their outputs state several recipes"
+                f"the outputs of the {results} state several recipes"
                 if adopted
                 else (
-                    "they were computed with another recipe than that of the campaign file; "
-                    f"restore the file, or compute them again ('{this_command()} rerun')"
+                    f"{others:,} of {results} {'has' if others == 1 else 'have'} a different "
+                    "recipe from that of the campaign file; restore the file, or compute all "
+                    f"results again: {this_command()} rerun {path} --query '{{}}'"
                 )
             )
             raise RecipeMismatch(
-                f"{source.name}: {others:,} of {sum(recipes.values()):,} results do not belong "
-                f"together with the others: {what}; --mix-recipes exports all, and --query some",
+                f"{source.name}: {what}; --mix-recipes exports all of them, --query some",
                 code=ErrorCode.RECIPES_MIXED,
             )
         used.add(source.accepted)

@@ -1,4 +1,4 @@
-"""Tables on disk, for what must not grow in memory with the number of frames."""
+"""Tables on disk, for data that grow with the number of frames and must not fill the memory."""
 
 import os
 import sqlite3
@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-# Enough for the indexes of some 10^5 frames; larger ones are read from the disk's cache.
+# Enough for the indexes of some 10^5 frames; larger ones are read through the system's file cache.
 _CACHE_KIB = 64_000
 
 
@@ -17,7 +17,7 @@ def scratch(folder: Path | None = None) -> sqlite3.Connection:
     Nothing remains of it, even after kill -9.
 
     Args:
-        folder: where to make it; the default is the system's folder for temporary files
+        folder: where to create it (default: the system's folder for temporary files)
     """
     handle, name = tempfile.mkstemp(prefix=".wqmaster-", suffix=".sqlite", dir=folder)
     os.close(handle)
@@ -35,7 +35,7 @@ def scratch(folder: Path | None = None) -> sqlite3.Connection:
 
 
 class OnDisk:
-    """What keeps its tables in `scratch`, for a `with` statement."""
+    """Base of what keeps its tables in `scratch`; at its end, a `with` statement removes them."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self._database = scratch(folder)

@@ -24,14 +24,15 @@ from wqmaster.errors import BadDocument
 from wqmaster.jobs.molecule import Document, Molecule, differences, from_document
 from wqmaster.recipe.recipe import Recipe
 
-# Coordinates that differ by less are the same, rounded by the program's output (ORCA: 6 decimals).
+# Coordinates that differ by no more are the same: outputs round them (ORCA: to 6 decimals).
 _ROUNDED_ANGSTROM = 5e-6
 # How many documents are named for each reason.
 MAX_EXAMPLES = 5
 _FAILED_PER_QUERY = 1000
-# Fields of documents that describe the molecule, if they are there.
+# Optional fields of documents that describe the molecule.
 SMILES, TITLE = "smiles", "title"
-# What the record of an adopted recipe says of its level of theory (ORCA; xtb).
+# The keys of an adopted recipe that state its level of theory: the first is ORCA's, the others are
+# xtb's.
 _STATED = ("keywords", "method", "arguments")
 _LIGHT = ("energy", "frames")
 
@@ -70,7 +71,7 @@ class Selection:
     """Which results of a campaign to read."""
 
     query: Document = field(default_factory=dict)
-    # The field of a document with the name of its group, for splits.
+    # The field with the name of a document's group, for splits.
     group: str | None = None
 
 
@@ -81,8 +82,8 @@ class Source:
         self.recipe = recipe
         self.labels = labels
         self.left_out = LeftOut()
-        self.documents = 0  # those that were read
-        # The hashes of recipes whose results are read; None: of all.
+        self.documents = 0  # number of documents that were read
+        # The hashes of the recipes whose results are read; None: all recipes.
         self.accepted: frozenset[str] | None = frozenset({labels.step.hash, labels.step.old_hash})
         self._store = store
         self._chosen = chosen
@@ -99,7 +100,7 @@ class Source:
         return self.recipe.loaded.campaign.campaign
 
     def recipes(self) -> dict[tuple[str | None, bool], int]:
-        """For each recipe's hash, and whether they were adopted, the number of results."""
+        """The number of results, by the recipe's hash and whether they were adopted."""
         return self._recipes
 
     @cached_property
@@ -126,7 +127,7 @@ class Source:
                     self.left_out.add(f"failed: {kind}", self._key(document_id))
 
     def energies(self) -> Iterator[Frame]:
-        """Yield the frames without labels other than the energy, and without counting."""
+        """Yield the frames with no label but the energy; this does not count as reading them."""
         values = {name: self.labels.values[name] for name in self.labels.values if name in _LIGHT}
         labels = replace(self.labels, values=values, geometry_step=None, geometry_value=None)
         light = Source(self.recipe, self._store, labels, self._chosen)
@@ -154,7 +155,7 @@ class Source:
             if recipe in (step.hash, step.old_hash):
                 found.append(replace(own, recipe=recipe))
                 continue
-            # The campaign file says nothing of other recipes, but the database has their records.
+            # The campaign file says nothing about other recipes, but the database records them.
             asked = self.asked(recipe) or {}
             words = " ".join(str(asked[key]) for key in _STATED if asked.get(key))
             found.append(Level(words or f"recipe {recipe}", own.program, asked, recipe))
@@ -228,7 +229,7 @@ class Source:
     def _evaluations(
         self, found: WithValues, molecule: Molecule, values: Document, run: Mapping[str, Any]
     ) -> Iterator[Frame]:
-        """The frames of an optimization."""
+        """Yield the frames of an optimization."""
         entries = values.get("frames")
         if not isinstance(entries, list) or not entries:
             raise Unusable("the value 'frames' is missing")
@@ -278,7 +279,8 @@ class Source:
         stored = array_of(values.get(value), (molecule.natoms, 3), value)
         if not self.labels.stays:
             return stored
-        # The document's coordinates have all digits, unless the program moved the molecule.
+        # The document's coordinates have all digits, so they are exported unless the program moved
+        # the molecule.
         is_same = bool(np.max(np.abs(stored - own), initial=0.0) <= _ROUNDED_ANGSTROM)
         return own if is_same else stored
 
@@ -293,7 +295,7 @@ class Source:
         labels: dict[str, Floats],
     ) -> Frame:
         if molecule.charge:
-            # They depend on the origin, which differs between programs.
+            # An ion's moments depend on the origin, which differs between programs.
             labels.pop("dipole", None)
             labels.pop("quadrupole", None)
         measured, warned = checks_of(run) if number is None else ({}, ())

@@ -1,8 +1,9 @@
 """The parts of a data set: training, validation, test.
 
-A hash of the seed and of the key decides on the part, and nothing else. So a molecule stays in its
-part when documents are added, in whatever order they are read. Parts are intervals of the hash, in
-the order given: with other fractions, only what lies between an old and a new border moves.
+Only a hash of the seed and the molecule's key decides which part it belongs to. So a molecule stays
+in its part when documents are added, whatever the order in which they are read. Parts are intervals
+of the hash, in the order given: with other fractions, only molecules between an old and a new
+border move.
 """
 
 import math
@@ -16,7 +17,7 @@ from wqmaster.errors import UsageError
 _NAMES = ("train", "valid", "test")
 _MOST_PARTS = 10
 _TOLERANCE = 1e-9
-# Names are parts of file names.
+# Files are named after their parts.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 
 
@@ -42,7 +43,7 @@ class Splits:
                     "32, the first a letter or a digit)"
                 )
             if not (math.isfinite(fraction) and fraction > 0):
-                raise _wrong(f"the fraction of {name!r} is {fraction:g}, not above 0")
+                raise _wrong(f"the fraction of {name!r} must be above 0; it is {fraction:g}")
         folded = [name.lower() for name in self.fractions]
         for name in folded:
             if folded.count(name) > 1:
@@ -92,13 +93,13 @@ class Splits:
     def of(self, key: str) -> str:
         """The name of the part that the molecules with this key belong to (see `split_key`)."""
         digest = blake2b(f"{self.seed}\n{key}".encode(), digest_size=8).digest()
-        # 53 bits, which a float holds exactly, so that the number is below 1.
+        # A float holds 53 bits exactly, so the number is never rounded up to 1.
         place = (int.from_bytes(digest, "big") >> 11) / 2**53
         return next(name for name, end in self._borders if place < end)
 
 
 def split_key(graph: str, group: object = None) -> str:
-    """What decides on the part: the group that the user's field names, else the graph.
+    """The key that decides on the part: the group that the user's field names, or else the graph.
 
     `graph` is the key of the document's geometry, not of the frame's, so that all frames of an
     optimization stay together, even if bonds form or break.

@@ -9,7 +9,7 @@ from wqmaster.datasets.source import Source
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError
 
-# How many levels of theory are named together.
+# If there are more levels of theory, the files do not name them.
 _MOST_LEVELS = 3
 # What a program's quadrupole moment is about. It matters unless the dipole moment is zero, too.
 # PySCF: `intor_symmetric('int1e_rr')` with the common origin at zero; ORCA's outputs state "The
@@ -34,7 +34,7 @@ def common_level(sources: Sequence[Source]) -> Level:
 
 
 def common_labels(sources: Sequence[Source], target: Target) -> list[str]:
-    """The labels to write: those that all campaigns have, if the target needs the same in all.
+    """The labels to write: those of any campaign; for a `uniform` target, those of all campaigns.
 
     Raises:
         CampaignError: the campaigns do not store a label that the target needs.
@@ -58,7 +58,7 @@ def common_labels(sources: Sequence[Source], target: Target) -> list[str]:
 
 
 def meanings(sources: Sequence[Source]) -> dict[str, str]:
-    """What each label is: the value's name, with its step and program."""
+    """What each label is, by its name in `Frame`: the name, step and program of the value."""
     found: dict[str, list[str]] = {}
     for source in sources:
         known = source.labels.step.function.program
@@ -89,7 +89,7 @@ def limits(sources: Sequence[Source]) -> dict[str, dict[str, Any]]:
 
 
 def noise(sources: Sequence[Source]) -> dict[str, Any] | None:
-    """The noise of the labels that audits found, with the units of the numbers; None if unknown."""
+    """The noise of the labels that audits found, by quantity and unit; None if there is none."""
     found: dict[str, Any] = {}
     for source in sources:
         known = source.noise()

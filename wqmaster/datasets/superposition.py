@@ -1,9 +1,9 @@
 """The root-mean-square deviation (RMSD) of two structures, whatever the order of their atoms.
 
-Atoms are matched by element and place, not by bonds: two structures that nearly coincide can be
+Atoms are matched by element and position, not by bonds: two structures that nearly coincide can be
 superposed by two of their atoms and the center, and then each atom's partner is the nearest one. So
-all symmetries are covered without listing them; a tert-butyl group alone has 1,296. Reflections are
-not: mirror images differ. The superposition is Kabsch's, Acta Cryst. A 32, 922 (1976).
+all symmetries are covered without a list of them; a tert-butyl group alone has 1,296. Reflections
+are not covered: mirror images differ. The superposition is Kabsch's, Acta Cryst. A 32, 922 (1976).
 """
 
 import numpy as np
@@ -12,19 +12,20 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
-# Atoms nearer to the center, or axes at a smaller angle, say little about the orientation.
+# Atoms nearer to the center, or pairs of axes at a smaller angle, say little about the orientation.
 _LEAST_RADIUS_ANGSTROM = 0.3
 _LEAST_SINE = 0.3
-# No atom of two structures that count as the same moves farther, in the largest molecules.
+# The farthest that an atom can move between two structures that count as the same. It matters only
+# for large molecules, in which the RMSD alone permits more.
 _MOST_SHIFT_ANGSTROM = 0.5
-# The number of pairs of partners that are tried.
+# The largest number of pairs of partners that are tried.
 _MOST_TRIALS = 500
 
 
 def rmsd(numbers: Integers, ones: Floats, others: Floats, bound: float) -> float:
     """The smallest RMSD in Angstrom that is found; infinite if it is above `bound`.
 
-    Both structures have their center (the mean of all places) at the origin.
+    The center of both structures (the mean of all positions) must be at the origin.
 
     Args:
         numbers: atomic numbers of both, shape (n,)
@@ -47,7 +48,8 @@ def _superposed(ones: Floats, others: Floats) -> tuple[float, Floats]:
     if np.linalg.det(left) * np.linalg.det(right) < 0:
         left[:, -1] = -left[:, -1]
     rotation: Floats = left @ right
-    # From the residuals: the formula with singular values loses half of the digits.
+    # The RMSD is that of the residuals, since the formula with singular values loses half of the
+    # digits.
     residual = others @ rotation - ones
     return float(np.sqrt((residual * residual).sum() / len(ones))), rotation
 
@@ -125,7 +127,7 @@ def _matched(
         if len(set(nearest.tolist())) < len(numbers):
             return best
         found, rotation = _superposed(ones, others[nearest])
-        # A better match would change the RMSD by less.
+        # Another round of matching is not expected to halve the RMSD.
         if found >= best or found > 2 * bound:
             return min(found, best)
         best = found

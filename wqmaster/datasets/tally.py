@@ -12,12 +12,12 @@ from wqmaster.datasets.base import LABELS
 from wqmaster.datasets.frame import Frame
 from wqmaster.datasets.scratch import OnDisk
 
-# Bins of histograms: each is 1.0011 times the one before. The card lists wider ones: eight for each
-# power of ten.
+# Each bin of a histogram is 1.0011 times as wide as the one before. The card lists wider ones:
+# eight for each power of ten.
 _BINS_PER_DECADE = 2048
 _LISTED_BINS_PER_DECADE = 8
 _MOST_DECADES = 15
-# What is listed of each reason for which frames were left out.
+# How many ids are listed for each reason for leaving frames out, and how many reasons.
 _MOST_IDS = 5
 _MOST_REASONS = 100
 _OTHER_REASONS = "other reasons"
@@ -43,7 +43,7 @@ class Histogram:
         self._bins[_bin(value)] += 1
 
     def bins(self) -> list[tuple[float, float, int]]:
-        """Lower end, upper end and number of values of each wide bin that holds some, in order."""
+        """The lower end, upper end and number of values of each wide bin that is not empty."""
         wide: Counter[int] = Counter()
         for place, count in self._bins.items():
             width = _BINS_PER_DECADE // _LISTED_BINS_PER_DECADE
@@ -54,7 +54,7 @@ class Histogram:
         ]
 
     def quantile(self, fraction: float) -> float:
-        """The value that this fraction of the values does not exceed, to 0.2 percent."""
+        """The value that this fraction of the values does not exceed, to within 0.2 percent."""
         wanted = fraction * self.count
         seen = 0
         for place in sorted(self._bins):
@@ -83,7 +83,7 @@ def _ends(place: int, per_decade: int = _BINS_PER_DECADE) -> tuple[float, float]
 
 
 class Tally(OnDisk):
-    """What the data card counts.
+    """The counts of a data card.
 
     Attributes:
         frames: the number of frames, without reference atoms
@@ -92,11 +92,11 @@ class Tally(OnDisk):
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        """Make the tables.
+        """Create the tables.
 
         Args:
-            folder: where to keep documents and graphs that were seen; the default is the system's
-                folder for temporary files
+            folder: where to keep the documents and graphs that were seen (default: the system's
+                folder for temporary files)
         """
         self.frames = self.atoms = 0
         self.elements: Counter[str] = Counter()  # number of atoms
@@ -155,7 +155,7 @@ class Tally(OnDisk):
         )
 
     def leave_out(self, reason: str, ids: Iterable[Any] = (), count: int = 1) -> None:
-        """Count frames or documents that were left out, for a reason that names none of them."""
+        """Count frames or documents that were left out; the reason must not name any of them."""
         if reason not in self.left_out and len(self.left_out) >= _MOST_REASONS:
             reason = _OTHER_REASONS
         before, known = self.left_out.get(reason, (0, []))

@@ -150,6 +150,7 @@ _ALL = (
         units=_units(_AIMNET_KEYS, _IN_EV),
         keys=_AIMNET_KEYS,
         atoms=atoms.write_aimnet,
+        atoms_suffix=atoms.AIMNET_SUFFIX,
         trainer="aimnet",
         script="read_aimnet.py",
     ),
@@ -176,6 +177,7 @@ _ALL = (
         units=_units(_LMDB_KEYS, _IN_EV),
         keys=_LMDB_KEYS,
         atoms=atoms.write_fairchem,
+        atoms_suffix=atoms.FAIRCHEM_SUFFIX,
         trainer="fairchem",
         script="read_fairchem.py",
     ),
@@ -191,6 +193,7 @@ _ALL = (
         units=_units(_TORCHANI_KEYS, _IN_EH),
         keys=_TORCHANI_KEYS,
         atoms=atoms.write_torchani,
+        atoms_suffix=atoms.TORCHANI_SUFFIX,
         trainer="torchani",
         script="read_torchani.py",
     ),
@@ -205,6 +208,7 @@ _ALL = (
         units=_units(_NEQUIP_KEYS, _IN_EV),
         keys=_NEQUIP_KEYS,
         atoms=atoms.write_nequip,
+        atoms_suffix=atoms.NEQUIP_SUFFIX,
         trainer="nequip",
         script="read_nequip.py",
     ),
@@ -234,6 +238,7 @@ _ALL = (
         units=_units(_ANI_KEYS, _IN_EH),
         keys=_ANI_KEYS,
         atoms=atoms.write_torchani,
+        atoms_suffix=atoms.TORCHANI_SUFFIX,
     ),
     Target(
         name="extxyz",
@@ -267,7 +272,7 @@ _ALL = (
     ),
 )
 TARGETS: Mapping[str, Target] = {target.name: target for target in _ALL}
-# Suffixes that say the same.
+# Suffixes that mean the same format.
 _SYNONYMS = ({".xyz", ".extxyz"}, {".h5", ".hdf5"})
 _COMPRESSED = {".gz", ".bz2", ".xz", ".zip", ".zst"}
 
@@ -275,10 +280,10 @@ _COMPRESSED = {".gz", ".bz2", ".xz", ".zip", ".zst"}
 def check_name(target: Target, path: Path) -> None:
     """Check that the file's name has the suffix of its format, by which readers recognize it.
 
-    The name of a folder is left to `Placing`, which refuses it.
+    A folder passes here, since `Placing` refuses it with a better message.
 
     Raises:
-        UsageError: it has another one.
+        UsageError: the name has another suffix, or none.
     """
     fitting: set[str] = next((one for one in _SYNONYMS if target.suffix in one), {target.suffix})
     if path.suffix in fitting or path.is_dir():
@@ -297,7 +302,7 @@ def check_name(target: Target, path: Path) -> None:
 
 
 def check_installed(target: Target) -> None:
-    """Check that the modules are installed that writing and reading such a file needs.
+    """Check that the Python modules that write and read such a file are installed.
 
     Raises:
         ServiceError: one is missing; the message names the command that installs it.

@@ -1,6 +1,6 @@
 """Units of the exported files.
 
-The constants are ASE's (CODATA 2014, `ase.units`), since the trainers use ASE's. They differ from
+The constants are ASE's (CODATA 2014, `ase.units`), since the trainers use these. They differ from
 those of CODATA 2018 by 8e-9 of the value. The data card states them.
 """
 

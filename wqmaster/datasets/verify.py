@@ -19,8 +19,8 @@ from wqmaster.datasets.trainers.running import python_of, read_by_trainer
 from wqmaster.datasets.units import ANGSTROM_PER_BOHR, EV_PER_ANGSTROM, EV_PER_EH
 from wqmaster.errors import ProofError
 
-# The largest deviation of each quantity, the factor that converts it from the unit of a frame, and
-# the unit of both.
+# For each quantity: the largest deviation allowed, the factor that converts from the unit of a
+# frame to the unit of this limit, and that unit.
 _LIMITS = {
     "coordinates": (1e-8, 1.0, "Angstrom"),
     "energy": (1e-6, EV_PER_EH, "eV"),
@@ -41,8 +41,8 @@ class Proof:
     """What was compared, and how well it agrees."""
 
     reader: str  # what read the file: a trainer's function with its version, or "wqmaster"
-    rows: int = 0  # in the file
-    compared: int = 0  # of them
+    rows: int = 0  # number of rows in the file
+    compared: int = 0  # number of rows that were compared
     # The largest deviation of each quantity, in eV, Angstrom and e.
     largest: dict[str, float] = field(default_factory=dict)
 
@@ -58,14 +58,14 @@ def verify(
 ) -> Proof:
     """Read a file back, and compare it with all frames that were written to it.
 
-    If `sample` is a number, only so many frames, chosen at random, are compared, and all are
+    If `sample` is a number, only that many frames, chosen at random, are compared, but all are
     counted. `labels` are those that the writer has written (`Writer.labels`; default: all that the
-    target carries). The reader is the trainer's own if `python`, or this Python, has the trainer;
-    ours otherwise.
+    target carries, or only the gradient if it is `uniform`). The reader is the trainer's own if
+    `python`, or this Python, has the trainer; ours otherwise.
 
     Raises:
-        ProofError: the file cannot be read, or says anything else. The message names the row, the
-            quantity and both values.
+        ProofError: the file cannot be read, or differs from the frames. The message names the row,
+            the quantity and both values.
     """
     expected = Expected(sample)
     try:
@@ -116,7 +116,7 @@ def _compared(
     sample: int | None,
     labels: Collection[str] | None,
 ) -> Proof:
-    if labels is None:  # which ones a uniform file has is not known
+    if labels is None:  # a uniform file lacks what its first frame lacked, which is not known here
         labels = {"gradient"} if target.uniform else target.carries
     wanted = target.carries & frozenset(labels)
     for found in rows:
@@ -175,7 +175,7 @@ def _compare(
         if ours is None and theirs is not None:
             raise ProofError(f"{place}: it has a {name}, but the database has none")
         if ours is None or theirs is None:
-            # No trainer looks at all labels.
+            # No trainer reads all labels.
             must = name in labels and (name == "gradient" or not by_trainer)
             if ours is not None and must:
                 raise ProofError(f"{place}: no {name}, but the database has one")
@@ -188,7 +188,7 @@ def _compare(
             allowed += _SINGLE_ROUNDING * float(np.abs(ours).max(initial=0.0))
         deviations = np.abs(ours - theirs)
         largest = float(deviations.max(initial=0.0))
-        if not largest <= allowed:  # also if it is not a number
+        if not largest <= allowed:  # NaN is not within the limit either
             worst = np.unravel_index(int(np.argmax(deviations)), deviations.shape)
             atom = f" of atom {worst[0]}" if len(worst) and name != "quadrupole" else ""
             what = {"gradient": "the forces", "coordinates": "the coordinates"}.get(name, name)

@@ -2,7 +2,7 @@
 
 from wqmaster.jobs.molecule import SYMBOLS
 
-# 2 S + 1 for the elements H to Lr, in the order of their numbers.
+# 2 S + 1 for the elements H to Lr, in the order of their atomic numbers.
 # Source: NIST Atomic Spectra Database, "Ground Levels and Ionization Energies".
 # fmt: off
 _MULTIPLICITIES = (

@@ -1,1 +1,1 @@
-"""Work on a campaign without running it: import, census, smoke, parse, reparse, rerun."""
+"""Work on a campaign apart from its run: import, adopt, smoke, audit, parse, reparse, rerun, ..."""

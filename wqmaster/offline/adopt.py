@@ -38,7 +38,7 @@ _MAX_EXAMPLES = 3
 # The limits of a batch that is inserted.
 _BATCH_DOCUMENTS = 200
 _BATCH_BYTES = 32 << 20
-# Time limit for reading the recipes that results under the key have.
+# The time limit for reading which recipes the results under the key have.
 _SCAN_SECONDS = 60.0
 
 
@@ -66,7 +66,7 @@ def step_of(recipe: Recipe, program: str, name: str | None) -> StepRecipe:
     found = [step for step in of_program if name in (None, step.request.name)]
     if len(found) == 1:
         return found[0]
-    names = ", ".join(step.request.name for step in of_program) or "none"
+    names = ", ".join(step.request.name for step in of_program)
     path = recipe.loaded.source.path
     if name is None and of_program:
         raise CampaignError(
@@ -74,9 +74,9 @@ def step_of(recipe: Recipe, program: str, name: str | None) -> StepRecipe:
             code=ErrorCode.ADOPTION_UNCLEAR,
         )
     which = f"no step '{name}' that runs {program}" if name else f"no step that runs {program}"
+    those = f" (steps that do: {names})" if of_program else ""
     raise CampaignError(
-        f"{path}: the campaign has {which} (steps that do: {names}); --program and the step's "
-        "func_name must agree",
+        f"{path}: the campaign has {which}{those}; --program and the step's func_name must agree",
         code=ErrorCode.ADOPTION_UNCLEAR,
     )
 
@@ -106,7 +106,7 @@ class Adoption:
         self._refused: IO[str] | None = None
 
     def check(self) -> None:
-        """Check that the outputs may be stored next to the results that exist.
+        """Check that the outputs may be stored beside the existing results.
 
         Raises:
             RecipeMismatch: results of a run are under the key, or adopted ones of other recipes.
@@ -167,7 +167,7 @@ class Adoption:
         return str(step.function.program.name) if step.function.program is not None else ""
 
     def _ordered(self, walk: Walk, pool: Pool) -> Iterator[Taken]:
-        """What became of each output and of each file that cannot be read, in order of the walk."""
+        """Yield what became of each output and unreadable file, in the order of the walk."""
         unreadable: list[Taken] = []
 
         def outputs() -> Iterator[Found]:
@@ -184,7 +184,7 @@ class Adoption:
         yield from unreadable
 
     def _batches(self, outputs: Iterable[Found]) -> Iterator[Sequence[Item]]:
-        """The outputs in batches, each with the `_run` of the document that has its `_id`."""
+        """Yield the outputs in batches, each with the `_run` of the document that has its `_id`."""
         source = iter(outputs)
         while batch := list(itertools.islice(source, BATCH_OUTPUTS)):
             ids = {one.relative: self._judge.id_of(one) for one in batch}
@@ -266,9 +266,9 @@ class Adoption:
         return Result(document["_id"], {step: values})
 
     def _other_molecules(self, documents: Sequence[Document]) -> dict[str, str]:
-        """Why a result cannot be added to each existing document whose molecule is another one.
+        """For each existing document with another molecule, why no result can be added to it.
 
-        Every digit counts: what rounding made of a geometry is not assumed.
+        Every digit counts: a difference between coordinates is never taken for rounding.
         """
         if not documents:
             return {}

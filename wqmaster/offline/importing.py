@@ -211,7 +211,7 @@ class Importer:
         return value if count is None else f"{value}-{count:02d}"
 
     def _distinct(self, record: Record, ids: "_Ids", account: Account) -> None:
-        """Drop documents that repeat earlier ones; refuse a record that reuses an _id otherwise."""
+        """Drop repeated documents; refuse a record whose _id an earlier, different one has."""
         kept = []
         for document in record.documents:
             earlier = ids.add(document, record.number)
@@ -334,9 +334,10 @@ class _Ids:
         path.unlink()  # the file stays open; if the process is killed, nothing remains
 
     def add(self, document: Document, number: int) -> tuple[int, bool] | None:
-        """Add a document of the record `number`, unless there is one with the same `_id`.
+        """Add a document of the record `number`, unless an earlier one has the same `_id`.
 
-        Returns the number of the record that has it, and whether it is identical; otherwise None.
+        If so, returns the number of the earlier document's record, and whether the two documents
+        are identical; otherwise None.
         """
         key = key_of(document["_id"])
         digest = hashlib.sha256(encode(document)).digest()

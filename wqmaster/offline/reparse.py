@@ -4,7 +4,6 @@ Only `write` changes the database. Everything that it replaces or removes is kep
 campaign's folder, so nothing is lost.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,7 +23,7 @@ from wqmaster.engines.base import Returned
 from wqmaster.errors import ArchiveError
 from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import Asked, Outcome
-from wqmaster.jobs.molecule import Document
+from wqmaster.jobs.molecule import Document, shown_id
 from wqmaster.jobs.wire import Archive
 from wqmaster.recipe.judgement import Verdict, judge
 from wqmaster.recipe.recipe import Recipe
@@ -125,13 +124,15 @@ class Reparse:
         self._store = store
         self._spool = spool
         self._folder = folder
-        # The `key_of` of each document that an archive gives results that are not stored yet.
+        # The `key_of` of each document for which an archive has results that are not stored yet.
         self._taken: set[str] = set()
         self.counts: Counter[Kind] = Counter()
         # How many archived jobs each check warns about, and how many it refuses.
         self.warned: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         self.written = 0
+        # Documents whose field of results holds something else, and why that is in the way.
+        self.not_stored: list[tuple[Any, str]] = []
         self.unreadable = 0  # damaged archives
         self.log: Path | None = None  # the file with the replaced values
 
@@ -279,8 +280,12 @@ class Reparse:
                 }
                 self._store.results.replace(document, step, finding.run, values)
             new = {step: finding.result[step] for step in finding.added}
-            if new and self._store.results.commit([Result(document, new)]):
-                return
+            if new:
+                refused = self._store.results.commit([Result(document, new)])
+                for why in refused.values():
+                    self.not_stored.append((document, why))
+                if refused:
+                    return
             if finding.kind is Kind.CURED:
                 self._store.ledger.cured(document)
         elif finding.kind is Kind.FAILING:
@@ -292,7 +297,7 @@ class Reparse:
         self.written += 1
 
     def _note(self, finding: Finding) -> None:
-        """Save the stored values that are about to be replaced to a file."""
+        """Save to a file the stored values that are about to be replaced."""
         if self.log is None:
             self.log = self._folder / f"reparse-{datetime.now(UTC):%Y%m%d-%H%M%S}.jsonl"
         key = key_of(finding.asked.document)
@@ -316,9 +321,10 @@ def _differences(stored: dict[str, Document], now: dict[str, Document]) -> Itera
 
 
 def _merged(earlier: Any, now: Any) -> Any:
-    """The checks of a step as they are now, with those that are not applied any more.
+    """The checks of a step as they are now, and stored ones that no longer apply.
 
-    The latter belong to values of parsers that the campaign no longer names, which stay as well.
+    The latter belong to the values of parsers that the campaign no longer names; these values also
+    stay in the database.
     """
     if not isinstance(earlier, Mapping) or not isinstance(now, Mapping):
         return earlier if now is None else now
@@ -331,11 +337,11 @@ def _merged(earlier: Any, now: Any) -> Any:
 
 def told(finding: Finding) -> list[str]:
     """A finding in words, with one line per difference."""
-    name = json.dumps(finding.asked.document, default=str)
+    name = f"document {shown_id(finding.asked.document)}"
     if finding.kind in (Kind.FAILING, Kind.SKIPPED, Kind.FAILED):
         return [f"{name}: {finding.kind.value}: {finding.why}"]
     if finding.kind is Kind.CURED:
-        return [f"{name}: cured: attempt {finding.asked.attempt} is now a result"]
+        return [f"{name}: cured: attempt {finding.asked.attempt} now gives a result"]
     lines = []
     for difference in finding.differences:
         place = f"{name}: {difference.step}.{difference.parser}"

@@ -29,7 +29,7 @@ _MAX_DIFFERENCES = 3
 
 @dataclass(frozen=True)
 class Reproduction:
-    """A stored result beside that of the same calculation, now and here."""
+    """A stored result, compared with that of the same calculation, now and here."""
 
     document: Any
     values: list[ValueDifference]
@@ -40,7 +40,7 @@ class Reproduction:
 
     @property
     def agreement(self) -> Agreement:
-        """The worst agreement of all values."""
+        """The worst agreement of any value; a failure counts as a difference."""
         found = {value.agreement for value in self.values}
         order = (Agreement.DIFFERS, Agreement.WITHIN, Agreement.IDENTICAL)
         if self.failure is not None:
@@ -49,13 +49,15 @@ class Reproduction:
 
 
 def reproduced(recipe: Recipe, store: Store, document: Document) -> Reproduction:
-    """Compute a document's result again on this machine, as it was computed, and compare.
+    """Compute a document's result on this machine in the way it was computed, and compare the two.
 
     Raises:
         NothingMatches: the document has no result.
-        RecipeMismatch: the result was computed with another recipe than the campaign's.
-        StaleResults: the document has changed since.
         BadDocument: the document holds no molecule.
+        RecipeMismatch: the result was computed with another recipe than the campaign's, or with a
+            remedy that the campaign no longer has.
+        StaleResults: the document has changed since.
+        WqmasterError: the result does not state how it was computed (code `results-undeclared`).
     """
     stored = store.results.of([document["_id"]]).get(key_of(document["_id"]), {})
     if not stored:
@@ -94,7 +96,11 @@ def reproduced(recipe: Recipe, store: Store, document: Document) -> Reproduction
 def _check(
     recipe: Recipe, store: Store, molecule: Molecule, step: StepRecipe, run: Document | None
 ) -> None:
-    """Refuse a result that the campaign would not compute in this way today."""
+    """Refuse a result that the campaign would not compute in the same way today.
+
+    Raises:
+        WqmasterError, RecipeMismatch, StaleResults: as `reproduced`.
+    """
     name = f"document {molecule.id!r}, step '{step.request.name}'"
     if not isinstance(run, Mapping) or not run.get("recipe") or not run.get("molecule"):
         raise WqmasterError(
@@ -113,7 +119,10 @@ def _check(
         told = (
             ["the database has no record of it"]
             if before is None
-            else list(recipe_guard.differences(before, step.asked))
+            else [
+                recipe_guard.naming_steps(line, [step.request.name for step in recipe.steps])
+                for line in recipe_guard.differences(before, step.asked)
+            ]
         )
         raise RecipeMismatch(
             f"{name}: the result was computed with another recipe ({run['recipe']}, now "

@@ -1,8 +1,8 @@
 """Apply the campaign's checks to the values of a step. All functions are pure.
 
-A check sees only quantities that programs share, read by a parser that belongs to the step's
-program: the values that the campaign stores, and for others what the output of the step holds. If
-such a parser finds nothing, the value is unknown, which is never a failure.
+A check sees only quantities that programs share, read by parsers that belong to the step's program.
+A quantity that the campaign does not store is read from the step's output for the check. If its
+parser finds nothing, the value is unknown, which is never a failure.
 """
 
 import difflib
@@ -25,10 +25,10 @@ from wqmaster.parsers.quantities import QUANTITIES
 from wqmaster.recipe.recipe import StepRecipe
 from wqmaster.recipe.values import plain
 
-# Quantities that are only looked at if the campaign stores them: a check of them says nothing about
-# other values, and reading them takes time.
+# Quantities that are checked only if the campaign stores them: their checks say nothing about other
+# values, and reading them takes time.
 _ONLY_STORED = frozenset({"gradient", "charges", "mulliken_charges", "loewdin_charges"})
-# A module of parsers can have a function of this name for the geometry of its gradients.
+# The function, which a module of parsers can have, that reads the geometry of its gradients.
 _OF_GRADIENT = "gradient_geometry"
 
 
@@ -71,7 +71,7 @@ class _Values:
             return plain(function(self._output.beside(files[0]) if files else self._output))
         except ParseError:
             return None
-        except (Exception, SystemExit):  # a user's parser that the campaign does not name
+        except (Exception, SystemExit):  # a user's parser can raise anything, and nobody named it
             return None
 
     def _sound(self, name: str, value: Any) -> Any:
@@ -83,7 +83,7 @@ class _Values:
         return value if _is_finite(value) else None
 
     def _fits(self, value: Any, shape: Sequence[int | str]) -> bool:
-        """Whether nested lists have this shape, of which "n" is the number of atoms."""
+        """Whether nested lists have this shape; "n" in it stands for the number of atoms."""
         if not shape or not isinstance(value, list):
             return not shape and not isinstance(value, list)
         wanted = {"n": self._natoms, "3n": 3 * self._natoms, "any": len(value)}.get(
@@ -95,7 +95,7 @@ class _Values:
 
 
 def _is_finite(value: Any) -> bool:
-    """Whether all numbers of a plain value are finite, and none is missing."""
+    """Whether all numbers of a plain value are finite, and no item of a list is None."""
     if isinstance(value, float):
         return math.isfinite(value)
     if isinstance(value, list):

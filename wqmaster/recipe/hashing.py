@@ -40,7 +40,7 @@ def code_of(function: Build) -> str | None:
 
 
 def options_of(step: StepRequest) -> dict[str, Any]:
-    """The options of a step as plain data, with the step from whose geometry it starts."""
+    """The options of a step as plain data, including the step whose geometry it starts from."""
     found: dict[str, Any] = step.options.model_dump(mode="json", exclude_none=True)
     return found if step.geometry is None else {**found, "geometry": step.geometry}
 

@@ -63,8 +63,8 @@ def with_geometries(job: Job, final: Mapping[str, str]) -> Job:
         copies = list(step.copy)
         passed = final.get(step.name)
         if passed is not None:
-            # It is returned so that it can be compared with the document, and an earlier step's
-            # file of this name is removed first.
+            # The file is returned so that it can be compared with the document, and an earlier
+            # step's file of this name is removed first.
             step = replace(
                 step,
                 outputs=tuple(dict.fromkeys((*step.outputs, passed))),

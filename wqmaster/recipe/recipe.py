@@ -266,7 +266,7 @@ class Recipe:
         return list(dict.fromkeys(name for name, _ in self._calls()))
 
     def _calls(self) -> Iterator[tuple[str, Program | None]]:
-        """For each program that workers must have: its name or path, and what is known of it."""
+        """Yield the name or path of each program that workers must have, with its `Program`."""
         for step in self.steps:
             program, traits = step.function.program, step.function.traits
             if traits.runs is not None:

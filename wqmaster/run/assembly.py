@@ -30,6 +30,7 @@ from wqmaster.recipe.recipe import Recipe
 from wqmaster.run.collector.pool import Collectors
 from wqmaster.run.collector.process import configuration
 from wqmaster.run.feed import Feed
+from wqmaster.run.guards import Guards, SpoolGuard
 from wqmaster.run.master import Master
 from wqmaster.run.other_names import where_else
 from wqmaster.run.programs import asked_for_version, check_programs
@@ -347,6 +348,7 @@ def run(
             collectors=collectors,
             factory=workforce,
             progress=progress,
+            guards=Guards([SpoolGuard(progress)]),
             watch=options.watch,
             limit=options.limit,
             after=after,

@@ -12,20 +12,19 @@ from typing import Any
 
 from pymongo.errors import OperationFailure, PyMongoError
 
-from wqmaster.database.attempts import key_of
 from wqmaster.database.base import CampaignStore
 from wqmaster.engines.base import Engine, Returned
 from wqmaster.factory import Demand, Handle, Trouble
-from wqmaster.jobs import wire
-from wqmaster.jobs.job import Task
 from wqmaster.jobs.molecule import Document
 from wqmaster.recipe.recipe import Recipe
-from wqmaster.run.building import Builder, Built, GivenUp
 from wqmaster.run.collector.base import CollectorPool
 from wqmaster.run.collector.messages import Ended
 from wqmaster.run.feed import Fed, Feed
+from wqmaster.run.flights import Flights
+from wqmaster.run.guards import Guards
 from wqmaster.run.host_blocklist import BLOCK_SECONDS, Hosts
 from wqmaster.run.progress import Progress, RunState
+from wqmaster.run.sending import Sender
 from wqmaster.run.spool import Spool
 
 log = logging.getLogger("wqmaster.master")
@@ -34,13 +33,10 @@ log = logging.getLogger("wqmaster.master")
 HEARTBEAT_INTERVAL_SECONDS = 3.0
 # Seconds between two updates of the displayed counts.
 SHOW_INTERVAL_SECONDS = 0.25
-# If more jobs than this are spooled, the collectors or the database lag behind, and feeding pauses.
-MAX_SPOOLED_JOBS = 5000
 # Time limit for feeding, because the heartbeat, Ctrl-C and returned tasks wait meanwhile.
 _FEEDING_SECONDS = 1.0
 # Seconds between two attempts to reach a database that does not respond.
 _DATABASE_RETRY_SECONDS = 2.0
-_NOT_THERE = object()
 # How many notes a run shows at its end; further problems with workers appear only in the log.
 _MAX_NOTES = 10
 
@@ -59,6 +55,7 @@ class Master:
         collectors: CollectorPool,
         factory: Handle | None,
         progress: Progress,
+        guards: Guards | None = None,
         watch: bool = False,
         limit: int | None = None,
         after: tuple[Any] | None = None,
@@ -78,15 +75,9 @@ class Master:
         self._limit = limit
         self._grace = grace
         self._show = show
-        self._count = 0
+        self._guards = guards or Guards()
         self._hosts = Hosts()
-        # `key_of` -> `_id`, for each document between the feed and its verdict.
-        self._flights: dict[str, Any] = {}
-        # Task -> the `key_of` of each of its documents, in the order of its jobs.
-        self._tasks: dict[str, list[str]] = {}
-        # Like `_tasks`, for tasks that have returned but are not yet committed.
-        self._spooled: dict[str, list[str]] = {}
-        self._builder = Builder(recipe, spool)
+        self._flights = Flights(progress, lambda document: self._feed.again(document))
         self._feed = Feed(
             store,
             self._flights.__contains__,
@@ -96,6 +87,7 @@ class Master:
             after=after,
             mended=progress.reopen,
         )
+        self._sender = Sender(token, recipe, spool, engine, self._flights)
         self._stopping_since: float | None = None
         self._at_once = False
         self._beat = 0.0
@@ -138,10 +130,10 @@ class Master:
                     self._cancel_all()
             if self._at_once:
                 break
-            if not self._tasks and not self._collectors.busy and self._ended():
+            if not self._flights.any_sent and not self._collectors.busy and self._ended():
                 break
             self._wait()
-            for message in self._collectors.listen(0.0 if self._tasks else 0.2):
+            for message in self._collectors.listen(0.0 if self._flights.any_sent else 0.2):
                 self._hear(message)
             self._beat_if_due()
         self._show(self.progress)
@@ -170,16 +162,15 @@ class Master:
                     place,
                 )
                 continue
-            keys = [key_of(job.document) for job in asked]
-            for key, job in zip(keys, asked, strict=True):
-                self._flights[key] = job.document
-            self._collect(task, keys)
+            self._flights.replay(task, [job.document for job in asked])
+            self._collectors.collect(task)
 
     def _fill(self) -> None:
         size = self._campaign.bundle.size
         if time.monotonic() < self._no_database_until:
             return
-        if self.progress.spooled > MAX_SPOOLED_JOBS:
+        self.progress.hold = self._guards.hold()
+        if self.progress.hold is not None:
             return
         hungry = self._engine.hungry()
         until = time.monotonic() + _FEEDING_SECONDS
@@ -188,59 +179,18 @@ class Master:
                 fed = self._feed.take(size)
                 if not fed:
                     break
-                hungry -= self._submit(fed)
+                hungry -= self._send(fed)
             self._recovered()
         except OperationFailure:
             raise  # the server did answer, and would give the same answer again
         except PyMongoError as error:
             self._lost_database(error)
 
-    def _submit(self, fed: list[Fed]) -> int:
-        """Submit tasks for `fed`; return how many. A job with a remedy is a separate task."""
-        plain: list[Built] = []
-        changed: list[Built] = []
-        bad: list[Document] = []
-        for entry in fed:
-            built = self._builder.build(entry)
-            if isinstance(built, GivenUp):
-                bad.append(built.record)
-            else:
-                (changed if built.remedies else plain).append(built)
+    def _send(self, fed: list[Fed]) -> int:
+        """Send tasks for `fed`; return how many."""
+        sent, bad = self._sender.send(fed)
         self._give_up(bad)
-        bundles = [plain] if plain else []
-        bundles += [[one] for one in changed]
-        for bundle in bundles:
-            self._submit_task(bundle)
-        return len(bundles)
-
-    def _submit_task(self, bundle: list[Built]) -> None:
-        self._count += 1
-        resources = self._campaign.resources
-        remedies = bundle[0].remedies
-        more = remedies.factors
-        least = resources.running_time_min
-        seconds = self._campaign.campaign_config.job_timeout
-        task = Task(
-            id=f"{self.token}-{self._count:09d}",
-            jobs=len(bundle),
-            time_limit_per_job=int(seconds * more.time),
-            inputs=tuple(dict.fromkeys(shared for one in bundle for shared in one.job.inputs)),
-            category=self._campaign.submit.queue or self._campaign.campaign,
-            cores=resources.cores,
-            memory=resources.memory and int(resources.memory * more.memory),
-            disk=resources.disk and int(resources.disk * more.disk),
-            compression=self._campaign.archive.compression,
-            running_time_min=least and least * len(bundle),
-            plain=not remedies,
-        )
-        inputs = wire.pack([one.job for one in bundle])
-        folder = self._spool.submit(task.id, [one.asked for one in bundle], inputs)
-        self._engine.submit(task, folder)
-        keys = [key_of(one.asked.document) for one in bundle]
-        for key, one in zip(keys, bundle, strict=True):
-            self._flights[key] = one.asked.document
-        self._tasks[task.id] = keys
-        self.progress.sent += len(keys)
+        return sent
 
     def _give_up(self, bad: list[Document]) -> None:
         while bad:
@@ -261,7 +211,7 @@ class Master:
 
     def _wait(self) -> None:
         """Wait at most a second for the engine, and take back the tasks that have returned."""
-        if not self._tasks:
+        if not self._flights.any_sent:
             if not self._collectors.busy:
                 time.sleep(0.1)  # with --watch, or while the database does not respond
             return
@@ -271,29 +221,16 @@ class Master:
             returned = self._engine.wait(0)
 
     def _take_back(self, returned: Returned) -> None:
-        keys = self._tasks.pop(returned.task_id, None)
-        if keys is None:
-            return
-        self._spool.give_back(returned)
-        self.progress.sent -= len(keys)
-        self._collect(returned.task_id, keys)
-
-    def _collect(self, task: str, keys: list[str]) -> None:
-        self._spooled[task] = keys
-        self.progress.spooled += len(keys)
-        self._collectors.collect(task)
+        if self._flights.take_back(returned.task_id):
+            self._spool.give_back(returned)
+            self._collectors.collect(returned.task_id)
 
     def _hear(self, ended: Ended) -> None:
-        keys = self._spooled.pop(ended.task, [])
-        self.progress.spooled -= len(keys)
-        for key in set(keys) - {job.key for job in ended.jobs}:
-            # The job's record is torn, or the job is already committed: the feed will find out.
-            lost = self._flights.pop(key, _NOT_THERE)
-            if lost is not _NOT_THERE:
-                self._feed.again(lost)
+        self._flights.commit(ended.task, (job.key for job in ended.jobs))
         for job in ended.jobs:
-            document = self._flights.pop(job.key, _NOT_THERE)
             failure = job.failure
+            self._flights.land(job.key, again=failure is not None and not failure.final)
+            self._guards.heard(job)
             if self._hosts.heard(job.host, failure.failure_class if failure else None):
                 log.warning(
                     "host %s keeps failing jobs; not using it for %d s", job.host, BLOCK_SECONDS
@@ -310,8 +247,6 @@ class Master:
                 self.progress.rate.add(1)
             else:
                 self.progress.attempts_failed += 1
-                if document is not _NOT_THERE:
-                    self._feed.again(document)
 
     # --- stopping ----------------------------------------------------------------------------
 
@@ -320,18 +255,15 @@ class Master:
         return since is not None and time.monotonic() > since + self._grace
 
     def _cancel_all(self) -> None:
-        for task in self._tasks:
+        for task in self._flights.tasks:
             self._engine.cancel(task)
-        self._drop(list(self._tasks))
+        self._drop(self._flights.tasks)
 
     def _drop(self, tasks: list[str]) -> None:
         """Forget tasks that the engine has canceled."""
+        self._flights.drop(tasks)
         for task in tasks:
-            keys = self._tasks.pop(task)
             self._spool.drop(task)
-            self.progress.sent -= len(keys)
-            for key in keys:
-                self._flights.pop(key, None)
 
     # --- heartbeat and factory ---------------------------------------------------------------
 
@@ -386,7 +318,9 @@ class Master:
     def _trouble(self) -> str | None:
         if self._no_database_until:
             return "the database cannot be reached"
-        all_of_it = (self._collectors.trouble, self._engine.trouble(), self._workers_trouble)
+        hold = self.progress.hold
+        held = None if hold is None or hold.is_routine else hold
+        all_of_it = (held, self._collectors.trouble, self._engine.trouble(), self._workers_trouble)
         return "; ".join(str(one) for one in all_of_it if one) or None
 
     def _lost_database(self, error: Exception) -> None:

@@ -11,6 +11,7 @@ from wqmaster.database import stale
 from wqmaster.database.documents import Store
 from wqmaster.engines.base import EngineStats
 from wqmaster.recipe.recipe import Recipe
+from wqmaster.run.holds import Hold
 from wqmaster.run.spool import Spool
 
 # The period over which rates are averaged.
@@ -87,6 +88,7 @@ class Progress:
     rate: Rate = field(default_factory=Rate)
     state: RunState = RunState.RUNNING
     trouble: str | None = None  # the current problem, such as an unreachable database
+    hold: Hold | None = None  # why no jobs are sent now; None if they are
     how_to_connect: str | None = None  # the command that starts workers
     port: int | None = None  # the port that workers connect to
     host: str | None = None  # the name by which workers reach this machine
@@ -180,6 +182,7 @@ class Progress:
             "tasks_running": self.stats.running,
             "workers_lost": self.stats.workers_lost,
             "trouble": self.trouble,
+            "hold": self.hold.published() if self.hold else None,
             "port": self.port,
             "listens_on": self.host,
         }

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from wqmaster.errors import StructureError
 from wqmaster.jobs.molecule import NUMBER_OF
 
-# The layout of a group that has all of these arrays: the first one that fits.
+# Each layout, with the two arrays that a group in this layout has. The first that fits is taken.
 _LAYOUTS = (
     ("aimnet", "coord", "numbers"),
     ("spice", "conformations", "atomic_numbers"),

@@ -10,7 +10,7 @@ from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import ProofError, StructureError
 from wqmaster.structures.ase_files import check_lmdb
 
-# Each name in a file that fairchem reads, with MACE's.
+# The names under which fairchem and MACE look for the same value.
 _STATE = (("charge", "total_charge"), ("spin", "total_spin"))
 
 

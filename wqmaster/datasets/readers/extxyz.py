@@ -18,7 +18,7 @@ _DEBYE = 0.20819433442462576
 
 @dataclass(frozen=True)
 class _Keys:
-    """Where ASE puts what a trainer reads: in `info`, `arrays`, or results of a calculator."""
+    """Where ASE puts what a trainer reads: `info`, `arrays`, or the results of a calculator."""
 
     info: Mapping[str, str]
     arrays: Mapping[str, str]

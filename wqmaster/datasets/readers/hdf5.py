@@ -1,4 +1,7 @@
-"""The readers of HDF5 files, which h5py reads row by row (`structures/hdf5_rows.py`)."""
+"""The readers of HDF5 files, each row by row with h5py (`structures/hdf5_rows.py`).
+
+All of them raise ProofError if the file cannot be read, has another layout, or a row lacks a value.
+"""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -81,9 +84,9 @@ def read_torchani(path: Path) -> Iterator[Frame]:
 def _of_ani(row: Row) -> Said:
     levels = [key for key in row.values if key.endswith(".energy")]
     if len(levels) != 1:
-        return {"charge": 0, "multiplicity": 1}  # without the energy, the row is refused
+        return {"charge": 0, "multiplicity": 1}  # `frame_from` refuses a row without an energy
     forces = row.values.get(re.sub(r"\.energy$", ".forces", levels[0]))
-    if forces is not None and (forces != forces).any():  # NaN stands for what is missing
+    if forces is not None and (forces != forces).any():  # the format fills gaps with NaN
         forces = None
     energy = row.values[levels[0]]
     return {"energy": energy, "forces": forces, "charge": 0, "multiplicity": 1}
@@ -111,7 +114,10 @@ def _of_spice(row: Row) -> Said:
 
 
 def _state(row: Row) -> tuple[int, int] | tuple[None, None]:
-    """Charge and multiplicity by the SMILES; a neutral singlet without one; None if unreadable."""
+    """Charge and multiplicity from the SMILES, or (None, None) if RDKit cannot read it.
+
+    A row without a SMILES is a neutral singlet.
+    """
     from rdkit import Chem
 
     smiles = row.values.get("smiles", "")

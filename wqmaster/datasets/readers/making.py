@@ -1,4 +1,4 @@
-"""Frames from what a file says, in eV or Eh and Angstrom."""
+"""Make frames of the values in a file, which are in Angstrom and in eV or Eh."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,14 +12,15 @@ from wqmaster.errors import ProofError
 
 
 def frame_from(place: str, said: Mapping[str, Any], *, in_ev: bool = True) -> Frame:
-    """A frame from the values of a row, whose `place` is for messages.
+    """A frame from the values of a row. Messages name the row by its `place`.
 
-    The keys are `id`, `numbers`, `coordinates` (Angstrom), `charge`, `multiplicity`, `energy`,
-    `forces`, `charges`, `spins`, `dipole` (e Angstrom) and `quadrupole` (e Angstrom^2); energies
-    are in eV and forces in eV/Angstrom, or in Eh and Eh/Angstrom.
+    The keys of `said` are `id`, `numbers`, `coordinates` (Angstrom), `charge`, `multiplicity`,
+    `energy`, `forces`, `charges`, `spins`, `dipole` (e Angstrom) and `quadrupole` (e Angstrom^2).
+    Energies are in eV and forces in eV/Angstrom, or in Eh and Eh/Angstrom without `in_ev`.
 
     Raises:
-        ProofError: one of the first six but `id` is missing or has a wrong type or shape.
+        ProofError: elements, coordinates, charge, multiplicity or energy are missing, or a value
+            has a wrong type or shape.
     """
     for name in ("numbers", "coordinates", "charge", "multiplicity", "energy"):
         if said.get(name) is None:

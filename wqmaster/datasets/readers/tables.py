@@ -22,7 +22,7 @@ def read_jsonl(path: Path) -> Iterator[Frame]:
     """The lines of a file.
 
     Raises:
-        ProofError: a line is not an object, or lacks a value.
+        ProofError: a line is not JSON, or lacks a value.
     """
     with path.open(encoding="utf-8") as file:
         for number, line in enumerate(file, start=1):

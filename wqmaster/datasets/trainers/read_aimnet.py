@@ -1,6 +1,6 @@
-"""Reads a file with AIMNet2.
+"""Read a file with AIMNet2.
 
-Checked with aimnet 0.2.5: `aimnet.data.SizeGroupedDataset`. It drops keys that are absent.
+Checked with aimnet 0.2.5: `aimnet.data.SizeGroupedDataset`. It ignores keys that the file lacks.
 """
 
 import json

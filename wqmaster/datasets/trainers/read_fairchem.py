@@ -1,7 +1,8 @@
-"""Reads a file with fairchem.
+"""Read a file with fairchem.
 
 Checked with fairchem-core 2.24.0: `fairchem.core.datasets.AseDBDataset`. Without `r_data_keys`, or
-with other names, charge and spin become 0 in silence; a multiplicity of 0 is therefore none.
+if the file has other names, charge and spin silently become 0; so a multiplicity of 0 means that
+neither was read.
 """
 
 import json

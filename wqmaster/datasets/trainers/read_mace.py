@@ -1,8 +1,8 @@
-"""Reads a file with MACE: extended XYZ, or an ASE database (.aselmdb).
+"""Read a file with MACE: extended XYZ, or an ASE database (.aselmdb).
 
 Checked with mace-torch 0.3.16: `mace.data.utils.load_from_xyz` and `AtomicData.from_config`, and
 `mace.data.lmdb_dataset.LMDBDataset`. A missing or misnamed value becomes 0, or 1 for the spin; only
-`property_weights` shows it (`config_from_atoms` in `mace/data/utils.py`).
+`property_weights` reveals that (`config_from_atoms` in `mace/data/utils.py`).
 """
 
 import json
@@ -14,12 +14,12 @@ from mace import data, tools
 from mace.data.utils import KeySpecification, config_from_atoms, load_from_xyz
 from mace.tools.default_keys import DefaultKeys
 
-# A cutoff makes a neighbor list, which is not looked at.
+# MACE needs a cutoff for the neighbor list that it makes; nothing here uses that list.
 CUTOFF_ANGSTROM = 3.0
 
 
 def configurations(path):
-    """Each configuration as MACE makes it, before its defaults replace what is missing."""
+    """Yield the name and MACE's configuration of each row, before defaults fill what is missing."""
     if path.endswith(".aselmdb"):
         from mace.data.lmdb_dataset import LMDBDataset
 

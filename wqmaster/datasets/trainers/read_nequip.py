@@ -1,7 +1,7 @@
-"""Reads a file with NequIP.
+"""Read a file with NequIP.
 
 Checked with nequip 0.19.1: `nequip.data.dataset.ASEDataset`, which `ASEDataModule` uses, with
-`include_keys: [charge, spin]`. Keys that are not named are absent.
+`include_keys: [charge, spin]`, without which NequIP drops these two.
 """
 
 import json

@@ -1,6 +1,6 @@
-"""Reads a file with TorchANI.
+"""Read a file with TorchANI.
 
-Checked with torchani 2.9.0: `torchani.datasets.ANIDataset`. It keeps the type of the numbers.
+Checked with torchani 2.9.0: `torchani.datasets.ANIDataset`. It keeps the precision of the numbers.
 """
 
 import json

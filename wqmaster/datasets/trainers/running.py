@@ -1,4 +1,4 @@
-"""Runs the script that reads a file with the reader of a trainer."""
+"""Run the script that reads a file with the reader of a trainer."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from wqmaster.datasets.readers.making import frame_from
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import ProofError
 
-# How much of the end of what a script printed to the standard error a message shows.
+# A message quotes at most this much from the end of a script's standard error.
 _END_CHARACTERS = 300
 
 
@@ -30,7 +30,7 @@ def python_of(target: Target) -> str | None:
 def read_by_trainer(
     path: Path, target: Target, python: str
 ) -> Iterator[tuple[str, Iterator[Frame]]]:
-    """The name and version of the reader, and the frames that it sees.
+    """The name and version of the trainer's reader, and the frames that it sees.
 
     `python` is the Python in which the trainer is installed.
 
@@ -65,7 +65,11 @@ def read_by_trainer(
 
 
 def _objects(process: Any, lines: Any, complaints: Any, path: Path) -> Iterator[dict[str, Any]]:
-    """Each line that the script prints; ProofError if it fails."""
+    """Yield the JSON objects that the script prints, one a line.
+
+    Raises:
+        ProofError: the script failed.
+    """
     for line in lines:
         if line.startswith("{"):  # a trainer may print messages, too
             yield json.loads(line)

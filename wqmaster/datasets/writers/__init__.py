@@ -1,1 +1,1 @@
-"""One module per kind of file; each has writers that follow the contract in `datasets/base.py`."""
+"""One module per kind of file, with writers that follow the contract in `datasets/base.py`."""

@@ -3,8 +3,8 @@
 Format: isayevlab/aimnetcentral, `docs/train.md` (groups by size, units eV, Angstrom and e) and the
 sample `tests/data/dataset.h5`, whose keys and types these are: `coord`, `forces`, `charges`,
 `spin_charges`, `dipole` and `quadrupole` in single precision, `energy` in double precision,
-`charge` and `mult` (2S+1) of 8 bits, `numbers` for each molecule, and `_id`. The models read `mult`
-(`aimnet/models/aimnet2.py`), but the default configuration of the training does not name it
+`charge` and `mult` (2S+1) in 8 bits, `numbers` for each molecule, and `_id`. The models read `mult`
+(`aimnet/models/aimnet2.py`), but the default configuration for training does not name it
 (`aimnet/train/default_train.yaml`, `data.x`). The quadrupole moment is traceless, with the
 components xx, yy, zz, xy, yz, zx (`Quadrupole` in `aimnet/modules/core.py`).
 """
@@ -33,7 +33,7 @@ _COLUMNS = {
     "dipole": Column("f4", "e Angstrom"),
     "quadrupole": Column("f4", "e Angstrom^2"),
 }
-# The largest number of 8 bits.
+# The largest signed integer of 8 bits.
 _LARGEST = 127
 
 
@@ -45,7 +45,11 @@ class AimnetWriter(BySizeWriter):
         super().__init__(path, _COLUMNS, labels, attributes(level), carried)
 
     def row(self, frame: Frame, labels: frozenset[str]) -> dict[str, Any]:
-        """The values of a frame by their keys in the file."""
+        """The values of a frame by their keys in the file.
+
+        Raises:
+            Unfit: the charge or multiplicity does not fit into 8 bits.
+        """
         if max(abs(frame.charge), frame.multiplicity) > _LARGEST:
             raise Unfit(f"a charge or multiplicity above {_LARGEST}")
         row: dict[str, Any] = {

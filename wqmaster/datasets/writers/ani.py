@@ -2,12 +2,12 @@
 
 Format: aiqm/ANI1x_datasets, `dataloader.py` and README: a group for each formula with
 `atomic_numbers` (n,), `coordinates` (conformers, n, 3) in Angstrom, and `LEVEL.energy` in Eh and
-`LEVEL.forces` in Eh/Angstrom, where NaN stands for what is missing. Here, a group has one order of
-the atoms, so that no frame is reordered: its name is the formula and a hash of that order. Energies
-are in double precision, forces in single precision. `_id` is ours; the loader takes only keys that
+`LEVEL.forces` in Eh/Angstrom, with NaN for missing values. Here, each group is for one order of the
+atoms, so that no frame is reordered: its name is the formula and a hash of that order. Energies are
+in double precision, forces in single precision. `_id` is ours; the loader takes only the keys that
 it is asked for.
 
-The format has no word for charge and spin: everything in it counts as a neutral singlet.
+The format has no place for charge and spin: everything in it counts as a neutral singlet.
 """
 
 import hashlib
@@ -73,7 +73,7 @@ class AniWriter:
 
 
 def level_key(name: str) -> str:
-    """A level of theory as part of a key, such as `wb97x-d3bj_def2-svp`."""
+    """The name of a level of theory in the form for a key, such as `wb97x-d3bj_def2-svp`."""
     return re.sub(r"[^a-z0-9-]+", "_", name.lower()).strip("_") or "energy_level"
 
 

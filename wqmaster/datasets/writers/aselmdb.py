@@ -1,16 +1,16 @@
-"""The writer of ASE's databases in LMDB (.aselmdb), for fairchem, which MACE reads as well.
+"""The writer of ASE's databases in LMDB (.aselmdb), for fairchem; MACE reads them as well.
 
 Format: `ase_db_backends/aselmdb.py` (zlib, ASE's JSON, keys `1`, `2`, ..., `nextid`, `metadata`).
-Its own writer looks for each new id in a list of all ids and can only commit each row or all rows
-at once, so that its time grows with the square of the number of rows, or its memory with them. This
-one writes the same bytes through lmdb, a batch at a time.
+The writer there looks up each new id in a list of all ids, and can commit only after each row or
+after all rows, so either its time grows with the square of the number of rows, or its memory grows
+with the number of rows. This one writes the same bytes through lmdb, a batch at a time.
 
 fairchem takes energy and forces from the calculator's results, and `charge` and `spin` (the
 multiplicity) from the row's `data`, with `r_data_keys: [charge, spin]` (`AseDBDataset.get_atoms` in
 `fairchem/core/datasets/ase_datasets.py`, `AtomicData.from_ase` in `atomic_data.py`;
 `configs/uma/.../omol.yaml`). MACE's reader of the same file looks for `total_charge` and
 `total_spin` there (`mace/tools/fairchem_dataset`, `mace/data/lmdb_dataset.py`), so both pairs are
-written. It has no place for charges and dipole moments, which only ASE finds, under ASE's names.
+written. It does not look for charges and dipole moments; they have ASE's names, so ASE finds them.
 Energies are in eV, lengths in Angstrom, dipole moments in e Angstrom.
 """
 
@@ -23,11 +23,11 @@ from typing import Any
 from wqmaster.datasets.base import LABELS, Level
 from wqmaster.datasets.frame import Frame
 
-# A transaction keeps the pages that it has written in memory.
+# A transaction keeps the pages that it has written in memory, so its size is limited.
 _FRAMES_PER_TRANSACTION = 500
 # The file grows as it is filled; this is its largest size.
 _MAP_BYTES = 1 << 41
-# ASE counts years since 2000. A constant, so that the same data make the same file.
+# In years since 2000, as ASE counts. It is constant, so that the same data make the same file.
 _MTIME_YEARS = 0.0
 
 
@@ -41,7 +41,7 @@ class AseLmdbWriter:
             raise FileExistsError(17, "the file exists", str(path))
         self.labels = frozenset(LABELS if labels is None else labels) & frozenset(LABELS)
         self._level = level
-        # There is no other process to lock out, and a lock would leave a second file.
+        # No other process has the file open, and a lock would leave a second file.
         self._environment: Any = lmdb.open(
             str(path), map_size=_MAP_BYTES, subdir=False, lock=False, sync=False
         )

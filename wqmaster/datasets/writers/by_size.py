@@ -15,12 +15,13 @@ from wqmaster.datasets.base import Level, Unfit
 from wqmaster.datasets.frame import Frame
 from wqmaster.datasets.writers.hdf5 import Column, GroupedFile
 
-# Ions have no dipole moment that is independent of the origin, and hence none in a frame.
+# Frames of ions lack these, which would depend on the origin. So the first frame does not decide on
+# them: a file would otherwise refuse all ions.
 _MOMENTS = frozenset(("dipole", "quadrupole"))
 
 
 def attributes(level: Level) -> dict[str, str]:
-    """What the file says of all its frames, as attributes."""
+    """The attributes of a file, which hold for all its frames."""
     return {
         "level_of_theory": level.name,
         "program": level.program,
@@ -47,7 +48,7 @@ class BySizeWriter(ABC):
 
     @property
     def labels(self) -> frozenset[str]:
-        """The labels of all frames; none before the first frame, if it chooses them."""
+        """The labels of every frame; if the first frame decides on them, none before it."""
         return self._labels or frozenset()
 
     @abstractmethod

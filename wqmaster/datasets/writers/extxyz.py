@@ -2,17 +2,17 @@
 
 Format: libAtoms/extxyz README; `ase/io/extxyz.py`. ASE 3.23 and later move `energy`, `forces`,
 `dipole`, `charges` and `magmoms` from `atoms.info` and `atoms.arrays` to a calculator when they
-read a file (`set_calc_and_arrays`). What follows for each trainer:
+read a file (`set_calc_and_arrays`). The consequences for each trainer:
 
 - MACE looks only into `atoms.info` and `atoms.arrays` (`config_from_atoms` in `mace/data/utils.py`,
   keys in `mace/tools/default_keys.py`), so everything has its `REF_` key. Its default key for the
   dipole moment is the unsafe `dipole`; here it is `REF_dipole` (`--dipole_key=REF_dipole`). MACE's
-  dipole models count in Debye (`compute_fixed_charge_dipole` in `mace/modules/utils.py`).
-  `total_spin` is the multiplicity: it is 1 if missing (`mace/data/atomic_data.py`).
+  dipole models use Debye (`compute_fixed_charge_dipole` in `mace/modules/utils.py`).
+  `total_spin` is the multiplicity: its default is 1 (`mace/data/atomic_data.py`).
 - NequIP takes energy, forces, charges and magnetic moments from the calculator, and `charge` and
   `spin` from `atoms.info` with `include_keys: [charge, spin]` (`from_ase` in `nequip/data/ase.py`,
   `nequip/data/_keys.py`). It would take a dipole moment for a property of each atom
-  (`nequip/data/_key_registry.py`), so there is none.
+  (`nequip/data/_key_registry.py`), so none is written.
 - ASE itself, and others, find ASE's names.
 
 The format has no header, so each frame states its level of theory.
@@ -28,8 +28,8 @@ from wqmaster.datasets.base import LABELS, Level
 from wqmaster.datasets.frame import Floats, Frame
 from wqmaster.datasets.units import E_ANGSTROM_PER_DEBYE
 
-# A text that no reader takes for a number, a boolean or an array: it starts with a letter, and its
-# first word is not the name of a value.
+# A text that no reader mistakes for a number, a boolean or an array: it starts with a letter or an
+# underscore, and its first word is not the name of a value.
 _PLAIN = re.compile(r"[A-Za-z_][\w.:/+#@()=,; -]*", re.ASCII)
 _VALUES = frozenset(("t", "f", "true", "false", "nan", "inf", "infinity", "none"))
 # Characters that a value without quotes may have.
@@ -38,7 +38,7 @@ _BARE = re.compile(r"[\w.:/+#@()-]*", re.ASCII)
 
 @dataclass(frozen=True)
 class Dialect:
-    """The keys of one trainer; None where it has none."""
+    """The keys of one trainer; None for a label that the trainer does not read."""
 
     energy: str
     forces: str
@@ -167,11 +167,11 @@ def _numbers(values: Floats) -> str:
 
 
 def _text(text: str) -> str:
-    """A text such that ASE reads the same text: bare, in quotes, or as JSON.
+    """A text in the form that ASE reads back unchanged: bare, in quotes, or as JSON.
 
     ASE would read `17`, `1e5` and `F` as numbers and a boolean, and has the prefix `_JSON` for what
-    its own syntax cannot express (`key_val_str_to_dict` in `ase/io/extxyz.py`). JSON is also in
-    ASCII, while ASE opens files with the encoding of the locale.
+    its own syntax cannot express (`key_val_str_to_dict` in `ase/io/extxyz.py`). JSON also keeps the
+    file in ASCII, which matters since ASE opens files with the encoding of the locale.
     """
     first = re.split(r"[ ,;]", text, maxsplit=1)[0].lower()
     is_plain = _PLAIN.fullmatch(text) and text == text.strip() and not text.startswith("_JSON")

@@ -1,4 +1,4 @@
-"""Formulas, as the names of groups."""
+"""Molecular formulas, for the names of groups."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -7,7 +7,10 @@ from wqmaster.jobs.molecule import SYMBOLS
 
 
 def formula(numbers: Iterable[int]) -> str:
-    """The formula in Hill's order (carbon, hydrogen, then by the alphabet), such as `C2H6O`."""
+    """The formula in Hill's order (carbon, hydrogen, then alphabetically), such as `C2H6O`.
+
+    Without carbon, all elements are in alphabetical order.
+    """
     counts = Counter(SYMBOLS[number] for number in numbers)
     first = ("C", "H") if "C" in counts else ()
     rest = sorted(set(counts) - set(first))

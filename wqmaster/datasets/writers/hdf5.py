@@ -11,19 +11,20 @@ import numpy.typing as npt
 from wqmaster.datasets.base import Unfit
 
 Row = Mapping[str, Any]
-# The rows that wait, in all groups together, and in one.
+# How much may wait in memory before it is written: in all groups together, and in one.
 _MOST_BYTES_WAITING = 16 << 20
 _MOST_ROWS_WAITING = 10_000
 _MOST_ROWS_OF_GROUP = 512
 # The size of a chunk, the unit in which HDF5 reads and writes.
 _CHUNK_BYTES = 1 << 16
-# Rows that are copied at a time when a column of texts becomes wider.
+# How many rows are copied at a time when a column of texts becomes wider.
 _ROWS_PER_COPY = 10_000
-# How many bytes of chunks HDF5 keeps for each open array.
+# How many bytes of chunks HDF5 keeps in memory for each open array.
 _CACHE_BYTES = 1 << 18
-# The format of HDF5 1.10 (2016): a group of the oldest one takes five times the space.
+# The format of HDF5 1.10 (2016); in the oldest format, a group takes five times the space.
 _VERSIONS = ("v110", "v110")
-# Text is stored in a fixed number of bytes: a row longer than that widens the column.
+# All texts of a column take the same number of bytes, at least this; a longer text widens the
+# column.
 _TEXT_BYTES = 32
 
 
@@ -44,8 +45,8 @@ class _Waiting:
 class GroupedFile:
     """An HDF5 file of groups, each with arrays whose first axis counts rows.
 
-    Every row of a group has the same keys and shapes. A column that its first rows lack cannot be
-    added. Attributes and constants of a group are written when it is created.
+    Every row of a group must have the same keys and shapes; a column that the first rows lack
+    cannot be added later. The constants of a group are written when it is created.
     """
 
     def __init__(self, path: Path, columns: Mapping[str, Column], attributes: Mapping[str, Any]):
@@ -59,7 +60,7 @@ class GroupedFile:
             self.file.attrs[name] = value
 
     def append(self, group: str, row: Row, constants: Mapping[str, Any] | None = None) -> None:
-        """Add a row to a group; `constants` are arrays for the group, written if it is new.
+        """Add a row to a group; if the group is new, its `constants` are written, too.
 
         Raises:
             Unfit: a text ends with a NUL, which texts of fixed size lose.
@@ -94,7 +95,7 @@ class GroupedFile:
         self.file.close()
 
     def abandon(self) -> None:
-        """Close the file without what waits."""
+        """Close the file without writing what waits."""
         self._waiting.clear()
         self.file.close()
 
@@ -152,7 +153,7 @@ def _stacked(values: Sequence[Any], column: Column) -> npt.NDArray[Any]:
 
 
 def _widened(group: Any, key: str, width: int) -> Any:
-    """The array `key` of texts with `width` bytes per text instead of fewer."""
+    """Replace the array of texts `key` by one with `width` bytes per text; returns the new one."""
     old = group[key]
     group.move(key, f"{key}~")
     new = group.create_dataset(

@@ -1,8 +1,8 @@
 """The writer of JSON Lines: one object per frame, with the names that `wqmaster import` expects.
 
-Format: jsonlines.org. Numbers have all digits that distinguish them from others. Units are in the
-data card and in docs/datasets.md (eV, Angstrom, e), since the format has no header; `level` states
-the level of theory of each frame.
+Format: jsonlines.org. Numbers have all digits that distinguish them from others. The format has no
+header, so the data card and docs/datasets.md state the units (eV, Angstrom, e), and `level` in each
+line states the level of theory.
 """
 
 import json

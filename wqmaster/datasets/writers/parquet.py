@@ -1,7 +1,7 @@
 """The writer of Parquet files: one row per frame, with the names of the JSON Lines.
 
-Format: Apache Parquet, by pyarrow. The metadata of the schema state the level of theory, and those
-of each column its unit. Labels that a frame lacks are null. Numbers are in double precision.
+Format: Apache Parquet, by pyarrow. The schema's metadata state the level of theory, each column's
+metadata its unit. Labels that a frame lacks are null. Numbers are in double precision.
 """
 
 import json
@@ -14,7 +14,7 @@ from wqmaster.datasets.frame import Frame
 from wqmaster.datasets.writers.by_size import attributes
 from wqmaster.datasets.writers.tables import TEXTS, UNITS, row_of
 
-# A group of rows is written at a time.
+# The rows of a group wait in memory until the group is written, so their number is limited.
 _ROWS_PER_GROUP = 1000
 
 

@@ -6,10 +6,10 @@ double), `dft_total_gradient` (Eh/Bohr, single; the gradient, not the forces), `
 `scf_dipole` (e Bohr) and `scf_quadrupole` (e Bohr^2). `_id` is ours. Loaders, such as
 TorchMD-NET's (`torchmdnet/datasets/spice.py`), train on `formation_energy`.
 
-The format has no other word for the charge than the formal charges of the SMILES, and none for the
-spin but its radicals, so an ion or radical without a SMILES that states them is left out. SPICE's
-own SMILES also map the atoms; these do not. Its charges are MBIS charges, of which a frame knows
-nothing, so there are none.
+The format states the charge only by the formal charges in the SMILES, and the spin only by its
+radicals, so an ion or radical is left out if it has no SMILES that states them. SPICE's own SMILES
+also map the atoms; these do not. SPICE's atomic charges are MBIS charges, which frames do not have,
+so none are written.
 """
 
 import hashlib
@@ -75,7 +75,7 @@ class SpiceWriter:
             if label in self.labels and getattr(frame, label) is not None:
                 row[key] = getattr(frame, label)
         subset = frame.campaign or "wqmaster"
-        # All that the frames of a group have in common.
+        # Everything that the frames of a group must have in common.
         parts = (
             frame.numbers.astype("<i8").tobytes().hex(),
             f"{frame.charge} {frame.multiplicity}",
@@ -113,10 +113,11 @@ def _state(smiles: str) -> tuple[str, int, int] | None:
 
 
 def add_formation_energies(path: Path, atoms: Sequence[Frame]) -> Path:
-    """Add `formation_energy`, the energy less those of the isolated neutral atoms, to a file.
+    """Add `formation_energy` (Eh) to a file: the energy minus those of the isolated neutral atoms.
 
-    SPICE also subtracts energies of ions if the molecule is charged; these are of neutral atoms
-    alone. A group with an element that is not among `atoms` gets none.
+    For a charged molecule, SPICE itself subtracts energies of ions, too; this function subtracts
+    only those of neutral atoms. A group with an element that is not among `atoms` gets no formation
+    energy. Returns `path`.
     """
     import h5py
 

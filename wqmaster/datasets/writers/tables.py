@@ -5,7 +5,7 @@ from typing import Any
 
 from wqmaster.datasets.frame import Frame
 
-# The name and unit of each quantity, in eV, Angstrom and e, as the trainers count.
+# The unit of each quantity, by its name in the file: eV, Angstrom and e, as most trainers use.
 UNITS = {
     "coordinates": "Angstrom",
     "charge": "e",
@@ -17,7 +17,7 @@ UNITS = {
     "dipole": "e Angstrom",
     "quadrupole": "e Angstrom^2",
 }
-# Texts that are left out if they are empty.
+# The attributes of a frame that are texts. Empty ones are left out.
 TEXTS = ("title", "smiles", "campaign", "step", "recipe", "program", "graph", "split")
 
 

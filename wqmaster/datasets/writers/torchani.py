@@ -6,8 +6,8 @@ numbers; `_id` is read as text in ASCII, so other characters are escaped as in P
 in Eh, forces in Eh/Angstrom (`torchani/units.py`). TorchANI has no reserved names for the state;
 its tests call it `charges` and `spin_multiplicities` (`tests/test_datasets.py`), and
 `atomic_charges` are those of the atoms (`torchani/utils.py`, `ATOMIC_KEYS`). Dipole moments are in
-e Angstrom, as `torchani/electro.py` computes them. The reader turns what it finds into tensors of
-the same type, here double precision.
+e Angstrom, as `torchani/electro.py` computes them. The reader makes tensors of the precision that
+it finds, here double precision.
 """
 
 from collections.abc import Collection

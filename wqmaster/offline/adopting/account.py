@@ -8,7 +8,7 @@ from typing import Any
 
 from wqmaster.offline.adopting.base import Taken
 
-# How many recipes of adopted outputs a report lists, and how many of others.
+# How many recipes of adopted outputs a report lists, and how many of refused ones.
 _MAX_RECIPES = 20
 
 
@@ -22,10 +22,10 @@ class Account:
     refused: Counter[str] = field(default_factory=Counter)  # by class
     examples: dict[str, list[tuple[str, str]]] = field(default_factory=dict)  # path, message
     lacking: Counter[str] = field(default_factory=Counter)  # parser -> results without its value
-    # Recipe -> adopted outputs, and outputs that were refused because they have it.
+    # By recipe: the number of adopted outputs, and of outputs that were refused because of it.
     recipes: Counter[str] = field(default_factory=Counter)
     others: Counter[str] = field(default_factory=Counter)
-    # What the first recipes of adopted outputs ask for, and those of others.
+    # What the recipes that a report lists ask for.
     asked: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     files: int = 0  # all files in the folder, outputs or not
     skipped: Counter[str] = field(

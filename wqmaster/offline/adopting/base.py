@@ -10,7 +10,7 @@ from wqmaster.jobs.failures import Failure
 
 
 class Reason(StrEnum):
-    """Why an output is refused, if the failure classes of a job have no word for it."""
+    """Why an output is refused, if no failure class of a job fits."""
 
     UNREADABLE = "unreadable"  # the file or folder cannot be read or decompressed
     TOO_LARGE = "too_large"  # larger than --max-size
@@ -45,7 +45,7 @@ def unknown_molecule(error: ParseError) -> Unfit:
 class Found:
     """A recognized output in the folder."""
 
-    path: str  # as the operating system takes it; bytes that are not UTF-8 are escaped by Python
+    path: str  # as the operating system takes it; Python has escaped bytes that are not UTF-8
     relative: str  # the path below the folder, as it can be stored and printed
     # Whether no other output of the program is in the same folder, so that files with fixed names
     # beside it are its own.
@@ -54,7 +54,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Stated:
-    """What an output states about its molecule and about what was asked for."""
+    """What an output states about its molecule and its run."""
 
     numbers: tuple[int, ...]  # atomic numbers, shape (n,)
     coordinates: tuple[tuple[float, float, float], ...]  # the first geometry, Angstrom, (n, 3)
@@ -74,10 +74,10 @@ class Taken:
     relative: str
     document: bytes | None = None
     there: bool = False  # adopted earlier, and unchanged since
-    exists: bool = False  # whether there is a document with this _id, without a result of the step
+    exists: bool = False  # whether a document with this _id exists, without a result of the step
     reason: str = ""
     message: str = ""
-    recipe: str = ""  # the hash of the recipe as read; "" if it was not read
-    asked: Mapping[str, Any] = field(default_factory=dict)  # that recipe
+    recipe: str = ""  # the hash of the recipe that the output states; "" if it was not read
+    asked: Mapping[str, Any] = field(default_factory=dict)  # that recipe in full
     content: bytes = b""  # SHA-256 of the decompressed content
     lacking: tuple[str, ...] = ()  # parsers without a value, with --lenient

@@ -26,7 +26,7 @@ def content_of(path: str, most_bytes: int) -> Content:
     """The content of the file at `path`, decompressed if it ends in .gz.
 
     Raises:
-        Unfit: it cannot be read, or is larger than `most_bytes`, also when decompressed.
+        Unfit: it cannot be read, or is larger than `most_bytes` before or after decompression.
     """
     try:
         with open(path, "rb") as file:  # noqa: PTH123  # a Path of a million names is slower
@@ -51,7 +51,7 @@ def content_of(path: str, most_bytes: int) -> Content:
 
 
 def _plain(data: bytes) -> bytes:
-    """`data` as UTF-8 with Unix line ends."""
+    """`data` with Unix line ends, and in UTF-8 if it was in UTF-16."""
     if data.startswith(_UTF_16):
         data = data.decode("utf-16", errors="replace").encode()
     return data.replace(b"\r\n", b"\n") if b"\r\n" in data else data

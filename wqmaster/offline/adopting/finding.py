@@ -25,7 +25,7 @@ _BANNERS = {
 # What tar archives have in their first block (POSIX, "ustar Interchange Format"), and how zip
 # archives begin.
 _TAR, _TAR_PLACE, _ZIP = b"ustar", 257, b"PK\x03\x04"
-# Files of these programs that are not their printed output, so that they need not be opened.
+# The endings of files that are not a program's printed output, and need not be opened.
 _NOT_PRINTED = (
     *(".xyz", ".engrad", ".hess", ".inp", ".gbw", ".densities", ".json", ".opt", ".cis"),
     *(".property.txt", ".tmp", ".prop", ".bibtex", ".coord", ".trj", ".xyzact", ".scfp", ".loc"),
@@ -35,7 +35,7 @@ _NOT_PRINTED = (
 
 @dataclass
 class Walk:
-    """The outputs of `program` below `folder`, with counts of what else there was."""
+    """The outputs of `program` below `folder`, and counts of everything else that is there."""
 
     folder: str
     program: str

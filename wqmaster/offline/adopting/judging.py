@@ -1,4 +1,4 @@
-"""One output to a document with a judged result, or to the reason why it is refused."""
+"""Turn one output into a document with a judged result, or into the reason why it is refused."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -36,7 +36,7 @@ _MAX_DOCUMENT_BYTES = 16 << 20  # MongoDB's limit
 class Options:
     """How outputs are adopted."""
 
-    step: str  # the campaign's step whose results they become
+    step: str  # the name of the campaign's step whose results they become
     prefix: str | None = None  # what precedes the relative path in the `_id`
     most_bytes: int = 256 << 20
     lenient: bool = False  # whether values that the run did not compute may be missing
@@ -62,9 +62,11 @@ class Judge:
         return found.relative if prefix is None else f"{prefix}/{found.relative}"
 
     def take(self, found: Found, known: Mapping[str, Any] | None) -> Taken:
-        """Read and judge an output. `known` is the `_run` of an existing document with its `_id`.
+        """Read and judge an output.
 
-        Whatever the output contains, only this output is refused.
+        `known` is the `_run` in the document with the output's `_id`: empty if the document has no
+        result of the step, None if there is no such document. Whatever the output contains, the
+        worst consequence is that it is refused.
         """
         taken = Taken(found.relative)
         try:
@@ -132,7 +134,11 @@ class Judge:
         return replace(taken, document=encoded, lacking=lacking)
 
     def _stated(self, found: Found, run: Run, output: Output) -> tuple[Stated, dict[str, Any]]:
-        """What the output states about its molecule, and its recipe."""
+        """The molecule and the recipe that the output states.
+
+        Raises:
+            Unfit: it does not state them, has failed, or has a recipe that is not to be adopted.
+        """
         try:
             if self._program.name == "orca":
                 asked = orca.asked(output)
@@ -150,7 +156,11 @@ class Judge:
             raise Unfit(FailureClass.PARSE_ERROR.label, error.message) from error
 
     def _diagnose(self, output: Output) -> None:
-        """Refuse an output that has failed; if it states too little, this is the better reason."""
+        """Refuse the output of a failed run, since this explains better why it states too little.
+
+        Raises:
+            Unfit: the diagnosis finds a failure.
+        """
         failure = diagnosed(self._program.module.diagnose, output, None, {})
         if failure is not None:
             raise Unfit.of(failure)
@@ -163,7 +173,7 @@ class Judge:
             raise _WithRecipe("; ".join(found)[:1000], asked)
 
     def _wanted(self, output: Output, recipe: str) -> tuple[StepRecipe, tuple[str, ...]]:
-        """The step with the recipe as read, and the parsers that are left out."""
+        """The step with the recipe that the output states, and the parsers that are left out."""
         step = self._step
         lacking = []
         if self._options.lenient:
@@ -178,9 +188,9 @@ class Judge:
         return changed, tuple(lacking)
 
     def _leaves(self, output: Output) -> Leaves:
-        """What an input like the one that ORCA echoes does not produce; for xtb nothing is known.
+        """What a run of the input that ORCA echoes does not produce; for xtb, this is not known.
 
-        The step's own options say nothing about an output with other settings.
+        It cannot be taken from the step's options, since the output can have other settings.
         """
         if self._program.name != "orca":
             return Leaves()
@@ -192,7 +202,7 @@ class Judge:
             return Leaves()  # such as a compound job, which can produce anything
 
     def _lacks(self, output: Output, call: ParserCall, leaves: Leaves) -> bool:
-        """Whether the run did not compute the value of a parser, or its file is not there.
+        """Whether the run did not compute the value of a parser, or the parser's file is missing.
 
         A block that is missing although the run should have printed it is damage, not absence.
         """
@@ -253,7 +263,7 @@ class Judge:
 
 
 class _WithRecipe(Unfit):
-    """A refusal because of the settings, which names the recipe of the output."""
+    """A refusal because of the settings; it carries the recipe of the output."""
 
     def __init__(self, message: str, asked: Mapping[str, Any]) -> None:
         super().__init__(Reason.OTHER_RECIPE, message)

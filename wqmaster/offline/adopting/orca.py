@@ -1,7 +1,7 @@
 """What an ORCA output states: the molecule, and the input that it echoes.
 
 ORCA (3 to 6.1) prints its input file between "INPUT FILE" and "****END OF INPUT****", each line
-behind `| NUMBER> `. Coordinates with six decimals follow in "CARTESIAN COORDINATES (ANGSTROEM)".
+after `| NUMBER> `. Coordinates with six decimals follow in "CARTESIAN COORDINATES (ANGSTROEM)".
 """
 
 import re
@@ -29,7 +29,7 @@ _FROM_FILE = re.compile(r"^[ \t]*\*[ \t]*(?:xyz|gzmt|pdb)file\b.*$", re.MULTILIN
 _COORDINATES = re.compile(
     r"^[ \t]*\*[ \t]*(?:xyz|int|internal|gzmt)\b[^*]*(?:\*|\Z)", re.MULTILINE | re.IGNORECASE
 )
-# What determines neither the level of theory nor the state: processes, memory, names of files.
+# Blocks that determine neither the level of theory nor the state: processes, memory, file names.
 _RESOURCES = frozenset(("pal", "maxcore", "base", "id", "moinp", "coords"))
 _PROCESSES = re.compile(r"pal\d{1,4}(\(\d+x\d+\))?")
 
@@ -85,7 +85,7 @@ def asked(output: Output) -> dict[str, Any]:
     try:
         named: str | None = basis(output.beside("stdout"))
     except ParseError:
-        named = None  # ORCA names no basis set that the input defines, nor one of a method
+        named = None  # ORCA does not name one that the input defines or that a method includes
     return {
         "adopted": "orca",
         **settings(echoed_input(text)),
@@ -102,7 +102,7 @@ def base_name(text: str) -> str | None:
 
 
 def differences(stated: Mapping[str, Any], options: Mapping[str, Any]) -> Iterator[str]:
-    """How the recipe that an output states differs from that of a step with these options."""
+    """Yield how the recipe that an output states differs from that of a step with these options."""
     wanted = settings(str(options.get("route", "")))
     here, there = set(stated["keywords"].split()), set(wanted["keywords"].split())
     if here - there:
@@ -112,7 +112,8 @@ def differences(stated: Mapping[str, Any], options: Mapping[str, Any]) -> Iterat
     for name in sorted({*stated["blocks"], *wanted["blocks"]}):
         one, other = stated["blocks"].get(name), wanted["blocks"].get(name)
         if one != other:
-            yield f"%{name}: {one or 'absent'!r} in the output, {other or 'absent'!r} in the route"
+            said, meant = (repr(text) if text else "absent" for text in (one, other))
+            yield f"%{name}: {said} in the output, {meant} in the route"
     if "further_jobs" in stated:
         yield f"the output has {len(stated['further_jobs']) + 1} jobs ($new_job)"
     if options.get("moread") is not None:

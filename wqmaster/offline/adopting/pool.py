@@ -1,7 +1,7 @@
-"""Judge outputs in several processes, in order, with a bounded number of them in memory.
+"""Judge outputs in several processes, in order, with a bounded number of outputs in memory.
 
-The processes read the campaign file themselves. What goes between them and the command is plain
-data of this package (paths, names, BSON), never an object made from an output.
+Each process reads the campaign file itself. Only plain data of this package (paths, names, BSON)
+pass between the processes and the command, never an object made from an output.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ _judge: Judge | None = None
 
 
 def _begin(campaign: str, options: Options) -> None:
-    """Prepare a process: Ctrl-C is for the command alone, and without it the process ends."""
+    """Prepare a process: it ignores Ctrl-C, which is for the command, and ends with the command."""
     global _judge  # one for each process
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for number in (signal.SIGTERM, signal.SIGHUP):

@@ -11,7 +11,7 @@ from wqmaster.recipe.recipe import StepRecipe
 
 # The endings that are removed from the name of a printed output to find the files beside it.
 _PRINTED = (".out", ".log", ".txt", ".output", ".stdout")
-# Files that xtb's diagnosis or the molecule is read from, whether or not a parser needs them.
+# Files that the diagnosis of xtb or the molecule may need, whether or not a parser does.
 _OF_XTB = ("xtbout.json", "xtbopt.xyz", "xtbopt.log", "gfnff_charges", "molecule.engrad")
 
 
@@ -24,7 +24,7 @@ class Run:
     sums: dict[str, str] = field(default_factory=dict)  # name on disk -> SHA-256 on disk
 
     def add(self, folder: str, ways: Sequence[str], name: str, most_bytes: int) -> None:
-        """Add the first existing file in `folder` with one of the names `ways`, as `name`.
+        """Add the first file in `folder` that exists under one of the names `ways`, as `name`.
 
         Raises:
             Unfit: it cannot be read, or is too large.
@@ -41,9 +41,9 @@ class Run:
 def files_of(found: Found, main: Content, step: StepRecipe, most_bytes: int) -> Run:
     """The files of the run that printed `main`, as far as the parsers of `step` read them.
 
-    ORCA's files are named after its input (STEM.engrad), whose name it echoes, or like the output.
-    xtb's have fixed names, so they belong to the output only if it is the only one in its folder;
-    NAME.engrad is named after the coordinate file.
+    ORCA's files are named after its input (STEM.engrad), whose name it echoes, or after the output.
+    xtb's have fixed names, so they belong to the output only if it is the only one in its folder.
+    Only NAME.engrad is named after the coordinate file.
 
     Raises:
         Unfit: a file cannot be read, or is too large.

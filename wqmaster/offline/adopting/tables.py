@@ -11,7 +11,7 @@ from wqmaster.system.files import replacing
 
 @contextlib.contextmanager
 def kept(path: Path) -> Iterator[Path]:
-    """A file to write to that replaces `path`, also if the block is stopped by an error."""
+    """A file to write to that replaces `path`, even if an error stops the block."""
     path.parent.mkdir(parents=True, exist_ok=True)
     stopped: BaseException | None = None
     with replacing(path) as part:
@@ -24,7 +24,7 @@ def kept(path: Path) -> Iterator[Path]:
 
 
 class Seen:
-    """The contents that were adopted, on disk so that memory does not grow with their number."""
+    """The contents of earlier outputs, kept on disk so that memory does not grow with them."""
 
     def __init__(self, scratch: Path | None) -> None:
         with tempfile.NamedTemporaryFile(dir=scratch, delete=False) as table:
@@ -37,7 +37,7 @@ class Seen:
         Path(table.name).unlink()  # the file stays open; if the process is killed, nothing remains
 
     def add(self, digest: bytes, path: str) -> str | None:
-        """Add the digest of an output's content; return the path of an earlier one, or None."""
+        """Add the digest of an output's content; returns the path of an earlier output, or None."""
         found = self._connection.execute(
             "SELECT path FROM seen WHERE digest = ?", (digest,)
         ).fetchone()

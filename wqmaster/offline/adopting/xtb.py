@@ -1,4 +1,4 @@
-"""What an xtb output was asked for: its command line and settings."""
+"""What the run of an xtb output was asked for: its command line and settings."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ _STATED = {
     **dict.fromkeys(("--iterations", "--cycles", "--etemp"), 1),
     **dict.fromkeys(("--gfn1", "--gfn2", "--gfn0", "--gfnff", "--gff", "--grad"), 0),
 }
-# The kinds of runs, by argument; the function of a step has the same name.
+# The kinds of runs, by argument; the task functions have the same names.
 _KINDS = {"--opt": "optimize", "-o": "optimize", "--hess": "hessian", "--md": "md"}
 
 
@@ -128,9 +128,9 @@ def _is_number(word: str) -> bool:
 
 
 def differences(stated: Mapping[str, Any], function: str) -> Iterator[str]:
-    """What an output was asked for that steps of `function` (a dotted name) do not ask for.
+    """Yield what a run was asked for that steps of `function` (a dotted name) do not ask for.
 
-    The method, solvent, accuracy and level are compared by `diagnose`, with the step's options.
+    `diagnose` compares the method, solvent, accuracy and level with the step's options.
     """
     words = stated["arguments"].split()
     flags = [word for word in words if word.startswith("-") and not _is_number(word)]

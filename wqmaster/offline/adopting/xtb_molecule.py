@@ -1,9 +1,9 @@
 """The molecule of an xtb output: geometry, charge and multiplicity.
 
-xtb prints no coordinates of its input. They come from files that the run wrote (NAME.engrad,
-xtbopt.log) or read: the coordinate file, which may have been replaced since, so it must agree with
-the former, or belong to the only run in its folder. If all these are missing, an optimization has
-the final geometry that it prints.
+xtb prints no coordinates of its input. They come from a file that the run wrote (NAME.engrad,
+xtbopt.log), or from the coordinate file that it read. The latter may have been replaced since, so
+it must agree with the former, or be in a folder with no other run. If all of these are missing, the
+first geometry of an optimization is unknown, and the final geometry that it prints stands for it.
 """
 
 from collections.abc import Sequence
@@ -43,7 +43,7 @@ def _written(output: Output, text: str) -> Rows | None:
         return None
     found = engrad(output)
     if not abs(found.energy - energy(output.beside("stdout"))) <= _SAME_ENERGY_EH:
-        return None  # it is of another run
+        return None  # the file is of another run
     elements = _elements(text)
     if not elements:
         return None
@@ -132,7 +132,7 @@ def _start(output: Output, text: str, alone: bool) -> tuple[Rows, str] | None:
     if given is not None and written is not None:
         if not _agree(given, written):
             raise ParseError(f"{name} has another geometry than {source}; it was changed since")
-        return given, name  # it has more digits
+        return given, name  # the coordinate file has more digits
     if written is not None:
         return written, source
     if given is None or not alone:
@@ -145,7 +145,7 @@ def _start(output: Output, text: str, alone: bool) -> tuple[Rows, str] | None:
 
 
 def _charge(output: Output, text: str) -> float:
-    """The charge in the SUMMARY, or up to xtb 6.3, which has none there, the one that was set."""
+    """The charge in the SUMMARY; up to xtb 6.3, which prints none there, the one that was set."""
     not_of_an_ion(output, "the charge in the output")
     given = last_line(text, "charge                     :")
     if last_line(text, ":: total charge ") is None and given is not None:

@@ -34,7 +34,7 @@ from wqmaster.run import assembly
 from wqmaster.run.progress import Progress
 from wqmaster.system.this_command import this_command
 
-# Each entry of a sample is stored in one document of at most 16 MB.
+# All entries of a sample are stored in one document, which MongoDB limits to 16 MB.
 MAX_SAMPLE = 10_000
 # Settings are changed one by one for this many of the worst structures.
 _SINGLES_STRUCTURES = 3
@@ -73,13 +73,13 @@ class Audit:
     labels: Labels
     how: Recomputation
     key: str
-    # What is stored of each structure: document, atoms, stratum, and the run of its result.
+    # What is stored about each structure: document, atoms, stratum, and the run of its result.
     sample: list[Document]
     strata: list[Stratum]
     record: Document | None = None  # the unfinished record that it continues
 
     def tight(self, audit: Any) -> Recipe:
-        """The recipe of the tighter calculations of the record with this id."""
+        """The recipe of the tighter calculations for the record with the id `audit`."""
         steps = {self.labels.name: self.how.options}
         return self._derived(self._name, steps, audit, of_accuracy(self.recipe))
 
@@ -169,7 +169,7 @@ class Audit:
             if key not in runs:
                 left_out.add(_NO_RESULT, entry["document"])
             elif label is None:
-                continue  # `left_out` has it
+                continue  # it is counted in `left_out` already
             elif runs[key] != _run_in(entry):
                 left_out.add(_REPLACED, entry["document"])
             elif (again := recomputed.get(key_of(copy_id(label, tight)))) is None:
@@ -183,12 +183,16 @@ class Audit:
     def _singles(
         self, run: Run, pairs: Sequence[tuple[Frame, Frame]], audit: Any
     ) -> Iterator[Single]:
-        """The worst structures again, with one setting changed at a time."""
+        """Recompute the worst structures with one setting changed at a time.
+
+        Raises:
+            Stopped: the run was stopped.
+        """
         worst = sorted(pairs, key=lambda pair: -difference(*pair).badness)[:_SINGLES_STRUCTURES]
         labels = [label for label, _ in worst]
         steps = {change.name: change.apply(self.how.base) for change in self.how.changes}
         mark = f"{audit}-settings"
-        # Most settings alone leave the noise that the checks refuse.
+        # With a single setting changed, most structures keep the noise that the checks refuse.
         recipe = self._derived(f"{self._name}-settings", steps, mark, UNCHECKED)
         with assembly.opened(recipe.loaded) as copied:
             made = copies(self.recipe, recipe, self.store, labels, mark)
@@ -238,7 +242,7 @@ def prepared(recipe: Recipe, store: Store, settings: Settings) -> Audit:
 
 
 def _is_current(originals: Originals, sample: Sequence[Document]) -> bool:
-    """Whether no result of a sample was replaced since it was drawn."""
+    """Whether no result has been replaced since the sample was drawn."""
     runs = originals.runs([entry["document"] for entry in sample])
     return all(runs.get(key_of(entry["document"])) == _run_in(entry) for entry in sample)
 
@@ -254,7 +258,7 @@ def key_for(labels: Labels, settings: Settings) -> str:
 
 
 def stated(labels: Labels, settings: Settings) -> Document:
-    """What a record states of an audit."""
+    """What a record states about an audit."""
     return {
         "step": labels.name,
         "recipe": labels.step.hash,
@@ -287,7 +291,7 @@ def strata_in(record: Document) -> list[Stratum]:
 
 
 def with_runs(originals: Originals, sample: Sequence[Document]) -> list[Document]:
-    """The entries of a sample with the runs of their present results, which are to be compared."""
+    """The entries of a sample, each with the run of its present result, which is to be compared."""
     runs = originals.runs([entry["document"] for entry in sample])
     found = []
     for entry in sample:

@@ -1,7 +1,7 @@
 """The audit that precedes a run: compute a sample, recompute it, and stop if the noise is large.
 
 Each stage can be stopped or killed. The sample is recorded before anything is computed, so that the
-same command continues with the same one.
+same command continues with the same sample.
 """
 
 from collections.abc import Callable
@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from wqmaster.campaign.base import nearest
 from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.campaign.models import Audit as AuditKey
 from wqmaster.database.audits import Noise, noise_of
@@ -26,7 +27,7 @@ from wqmaster.recipe.recipe import Recipe
 from wqmaster.run import assembly
 from wqmaster.system.this_command import this_command
 
-# If less of the sample can be compared, the rest of the campaign is as unknown as before.
+# If less of the sample can be compared, it says too little about the rest of the campaign.
 _LEAST_SHARE = 0.5
 _STAGE = "audit: computing the sample"
 
@@ -40,7 +41,9 @@ class Passed:
 
 
 def checked(recipe: Recipe) -> tuple[auditing.Settings, Labels] | None:
-    """Check the section `audit:` of a campaign; return what it means, None if there is none.
+    """Check the section `audit:` of a campaign; returns its settings and the labels to audit.
+
+    None if there is no such section.
 
     Raises:
         CampaignError: the labels have no forces, or cannot be recomputed with tighter settings.
@@ -50,6 +53,10 @@ def checked(recipe: Recipe) -> tuple[auditing.Settings, Labels] | None:
         return None
     settings = _settings(recipe.loaded, asked)
     source = recipe.loaded.source
+    steps = [step.request.name for step in recipe.steps]
+    if settings.step is not None and settings.step not in steps:
+        hint = nearest(settings.step, steps)
+        raise source.error(f"there is no step '{settings.step}'; {hint}", "audit", "step")
     labels = labels_of(recipe, Wishes(step=settings.step))
     if "gradient" not in labels.values:
         raise source.error(
@@ -132,7 +139,11 @@ def _begun(
 
 
 def _compute(recipe: Recipe, record: Document, run: auditing.Run) -> int:
-    """Compute the documents of the sample that have no result; return how many were."""
+    """Compute the documents of the sample that have no result; returns how many there were.
+
+    Raises:
+        Stopped: the run was stopped.
+    """
     ids = [entry["document"] for entry in record["sample"]]
     loaded, campaign = recipe.loaded, recipe.loaded.campaign
     query = {"$and": [campaign.submit.query, {"_id": {"$in": ids}}]}
@@ -153,7 +164,7 @@ def _is_enough(noise: Noise) -> bool:
 
 
 def _change_in(report: Document) -> str:
-    """What a stored report says to change; early ones have only the whole advice."""
+    """What a stored report advises to change; the earliest reports have only the whole advice."""
     return str(report.get("change") or report.get("advice", ""))
 
 

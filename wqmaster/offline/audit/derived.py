@@ -2,8 +2,8 @@
 
 Its documents are copies of molecules, at the geometry that belongs to the labels, in the collection
 `<collection>.audit` of the same database. The `_id` of a copy contains a hash of the original, the
-geometry and the tighter recipe, and so does the field of its results, so that different audits
-never mix. Its folder is `audit/` in the campaign's folder.
+geometry and the tighter recipe, and the name of the field with its results contains that of the
+recipe, so that different audits never mix. The folder is `audit/` in the campaign's folder.
 """
 
 import shlex
@@ -34,8 +34,8 @@ from wqmaster.tasks.calling import listed
 FOLDER = "audit"
 # A tighter calculation takes longer. Without density fitting, PySCF needs up to ten times as long.
 _TIME_FACTOR = 10
-# These checks refuse calculations that are inaccurate, which must not be what others are measured
-# by. Other checks refuse a molecule or a state, so with tighter settings they would refuse again.
+# These checks refuse inaccurate calculations, against which labels must not be measured. The others
+# refuse a molecule or a state, so with tighter settings they would refuse again.
 _OF_ACCURACY = frozenset({NET_FORCE.name, NET_TORQUE.name, ELECTRONS.name})
 UNCHECKED = checks_key("off")
 
@@ -52,8 +52,8 @@ def derived(
 ) -> Recipe:
     """The recipe of a campaign that computes these steps (name -> options) for copies.
 
-    `name` is the end of the campaign's name, `query` selects the copies, and `checks` is the key of
-    the campaign.
+    `name` is the end of the campaign's name, `query` selects the copies, and `checks` is its
+    section `checks:`.
 
     Raises:
         CampaignError: the options are not valid for the task function.
@@ -70,7 +70,7 @@ def derived(
     ]
     workers = campaign.workers
     if isinstance(workers, BatchWorkers):
-        # A factory that the user started serves the campaign itself.
+        # A factory that the user started serves only the audited campaign.
         workers = workers.model_copy(update={"manage": True})
     engine = campaign.engine
     if engine.name is not None:
@@ -115,7 +115,7 @@ def derived(
 
 
 def of_accuracy(recipe: Recipe) -> dict[str, Any]:
-    """The campaign's `checks:`, without those that refuse accurate calculations as well."""
+    """The campaign's `checks:`, without those that can refuse an accurate calculation."""
     return {
         **recipe.loaded.campaign.checks,
         **{name: "off" for name in CHECKS if name not in _OF_ACCURACY},
@@ -135,7 +135,7 @@ def _parsers(step: Step, names: set[str]) -> dict[str, list[str]] | list[str]:
 
 
 def _software(software: Mapping[str, Any], step: StepRecipe) -> dict[str, Any]:
-    """The programs that a step calls; a campaign must not name others."""
+    """The entries of `software:` that a step calls, since a campaign must not name others."""
     function = step.function
     if not is_ours(function.name):
         return dict(software)
@@ -152,7 +152,7 @@ def copies(
 ) -> Iterable[Document]:
     """Yield a copy of the molecule of each frame, at the frame's geometry, for the audit `audit`.
 
-    The copy has the further fields of the document that a task function reads.
+    The copy also has the other fields of the document that a task function can read.
     """
     campaign = recipe.loaded.campaign
     fields = campaign.molecule

@@ -1,8 +1,8 @@
 """The labels that an audit compares: stored results, and values that a check refused.
 
-A campaign whose settings are too coarse can lose most of its results to the checks. These are the
-labels whose noise matters most, so an audit reads them from the kept archive of the attempt that
-was refused. They are never stored as results.
+A campaign whose settings are too coarse can lose most of its results to the checks. The noise of
+these labels matters most, so an audit reads them from the kept archives of the refused attempts. It
+never stores them as results.
 """
 
 import itertools
@@ -33,7 +33,7 @@ _REFUSALS = tuple(
 )
 _NO_RESULT = "it has no result"
 _BATCH_DOCUMENTS = 1000
-# From how many refused attempts the program's version is read, if no result states it.
+# How many refused attempts are searched for the program's version, if no result states it.
 _VERSION_ATTEMPTS = 10
 
 # What identifies one run of a job: attempt, end and the molecule's fingerprint.
@@ -81,7 +81,7 @@ class Originals:
         return None
 
     def refusals(self, ids: Sequence[Any]) -> dict[str, Document]:
-        """The final attempts that a check refused, by `key_of(_id)`, without a stored result."""
+        """The refused final attempt of each document without a stored result, by `key_of(_id)`."""
         entries = self._store.ledger.finals(_REFUSALS, self._recipe.hash, ids)
         found = {key_of(entry["document"]): entry for entry in entries}
         if not found:
@@ -154,7 +154,7 @@ def _identity(run: Mapping[str, Any]) -> RunId:
 
 
 def source_of(recipe: Recipe, store: Store, labels: Labels, query: Document) -> Source:
-    """The results of exactly the labels' recipe that `query` selects."""
+    """A source of the results that `query` selects; it accepts only the labels' own recipe."""
     source = Source(recipe, store, labels, Selection(query))
     source.accepted = frozenset({labels.step.hash})
     return source

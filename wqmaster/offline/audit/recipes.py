@@ -19,7 +19,7 @@ from wqmaster.tasks.program import Change, Program
 
 @dataclass(frozen=True)
 class Recomputation:
-    """A single point at the level of the labels, and its changes to a tighter one."""
+    """A single point at the level of the labels, and the changes that make it tighter."""
 
     function: str  # the task function
     base: Mapping[str, Any]  # options at the settings of the labels
@@ -46,9 +46,9 @@ def recomputation(
 ) -> Recomputation:
     """Decide how to recompute the labels of a step.
 
-    `tighter` is the path of a YAML mapping of options, or names of the program's own changes with
-    commas between them; None: all of these. `version` is that of the program that computed the
-    labels, if it is known.
+    `tighter` is the path of a YAML file with a mapping of options, or the names of some of the
+    program's own changes, separated by commas; None: all of them. `version` is that of the program
+    that computed the labels, if it is known.
 
     Raises:
         CampaignError: the labels cannot be recomputed at their geometry, there is no tighter
@@ -136,9 +136,12 @@ def _read(path: Path) -> dict[str, Any]:
             code=ErrorCode.CAMPAIGN_UNREADABLE,
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
-        why = plain_yaml(error) if isinstance(error, yaml.MarkedYAMLError) else str(error)
+        why, place = str(error), str(path)
+        if isinstance(error, yaml.MarkedYAMLError):
+            why, mark = plain_yaml(error), error.problem_mark or error.context_mark
+            place += f":{mark.line + 1}" if mark else ""
         raise CampaignError(
-            f"{path}: invalid YAML: {why}", code=ErrorCode.CAMPAIGN_NOT_YAML
+            f"{place}: invalid YAML: {why}", code=ErrorCode.CAMPAIGN_NOT_YAML
         ) from error
     if not isinstance(found, dict) or not found or not all(isinstance(key, str) for key in found):
         raise CampaignError(

@@ -180,7 +180,7 @@ def _is_without_effect(noise: Noise) -> bool:
 
 
 def change(report: Report) -> str:
-    """What to change in the campaign, as far as the single settings show it."""
+    """What to change in the campaign, as far as the effects of single settings show it."""
     useful = [one for one in report.settings if one["removes"] >= _WORTHWHILE_SHARE]
     differences = report.how.differences()
     if not useful and report.settings:
@@ -219,7 +219,7 @@ def reported(
     noise = Noise(
         structures=len(differences),
         tighter=how.options,
-        # The database stores milliseconds.
+        # The database stores times only to the millisecond.
         finished=finished.replace(microsecond=finished.microsecond // 1000 * 1000),
         refused=dict(compared.refused),
         **vars(found),

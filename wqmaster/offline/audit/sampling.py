@@ -1,7 +1,7 @@
 """A seeded sample of documents, stratified by the number of atoms.
 
 Which documents are drawn depends on the seed and on their ids, but not on the order in which they
-come: a document's rank is a hash of both.
+come: the rank of a document is a hash of the seed and its id.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from typing import Any
 
 from wqmaster.database.attempts import key_of
 
-# Strata are quantiles of the number of atoms, of about equally many documents.
+# Strata are quantiles of the number of atoms, each with about equally many documents.
 MAX_STRATA = 5
 
 
@@ -22,12 +22,12 @@ class Stratum:
 
     smallest: int  # number of atoms
     largest: int
-    documents: int
+    documents: int  # number of documents of these sizes
     drawn: tuple[tuple[Any, int], ...]  # (`_id`, number of atoms)
 
 
 def draw(sizes: Iterable[tuple[Any, int]], number: int, seed: int) -> list[Stratum]:
-    """Draw `number` documents (all, if there are fewer) from (`_id`, number of atoms).
+    """Draw `number` documents (all, if there are fewer) from pairs (`_id`, number of atoms).
 
     Each stratum gets a share in proportion to its documents, and at least one. The memory used
     grows with the number of different sizes times `number`, not with the number of documents.

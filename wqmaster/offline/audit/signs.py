@@ -13,14 +13,14 @@ from wqmaster.datasets.frame import Frame
 from wqmaster.datasets.units import EV_PER_ANGSTROM
 
 _MEV_PER_ANGSTROM = 1000 * EV_PER_ANGSTROM
-# The worst tenth of the structures is what a check should find.
+# A check should find the worst tenth of the structures.
 _WORST_SHARE = 0.1
-# With fewer structures, the worst tenth is a single one.
+# Fewer structures have no whole tenth.
 _FEWEST_STRUCTURES = 10
 
 
 def signs(frame: Frame) -> dict[str, float]:
-    """The values of all checks of a frame: those of its result, and the net force and torque.
+    """The values of a frame's checks: those stored with its result, and the net force and torque.
 
     The net force is in meV/Angstrom per atom, the net torque about the centroid in meV per atom.
     """
@@ -41,8 +41,8 @@ def powers(
 
     `errors` has one entry for each mapping in `values`. For each check that all structures have,
     `auc` is the probability that a structure of the worst tenth has a larger value than one of the
-    others (0.5: no better than chance), and `found` the share of the worst tenth among the tenth
-    with the largest values. {} with fewer than ten structures.
+    others (0.5: no better than chance), and `found` is the share of the worst tenth that is in the
+    tenth with the largest values. {} if there are fewer than ten structures.
     """
     count = len(values)
     if count < _FEWEST_STRUCTURES:

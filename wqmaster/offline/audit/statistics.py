@@ -35,7 +35,7 @@ class Difference:
 
     @property
     def badness(self) -> float:
-        """What the worst structures are found by: the RMS of the forces, else the energy."""
+        """The number that ranks structures: `rms`, or `energy` if there are no forces."""
         rms = self.rms
         return self.energy if rms is None else rms
 
@@ -91,7 +91,10 @@ def _estimate(
     times: npt.NDArray[np.int64],
     statistic: Callable[[Floats, Floats], float],
 ) -> Estimate:
-    """A statistic of the values of all structures, which receives sorted values and weights."""
+    """Estimate a statistic of the values of all structures, with its confidence interval.
+
+    `statistic` receives the sorted values and the weight of each.
+    """
     flat = np.concatenate(values)
     owner = np.repeat(np.arange(len(values)), [len(one) for one in values])
     order = np.argsort(flat, kind="stable")

@@ -136,7 +136,7 @@ def _matrix(value: Any, what: str, size: int | None = None) -> list[list[float]]
 
 @reads(_FILE)
 def json_total_energy(output: Output) -> float:
-    """Final single point energy at the last geometry in Eh.
+    """Final single point energy in Eh at the last geometry.
 
     Raises:
         ParseError: it is missing, or ORCA reports that it is not converged.
@@ -149,7 +149,7 @@ def json_total_energy(output: Output) -> float:
 
 @reads(_FILE, "stdout")
 def json_dipole(output: Output) -> list[float]:
-    """Dipole moment (x, y, z) at the last geometry in a.u., from the last density."""
+    """Dipole moment (x, y, z) in a.u. at the last geometry, from the last density."""
     _refuse_for_a_root(output, "Dipole_Moment")
     found = _column(_last(output, "Dipole_Moment", "dipoleTotal"), "dipoleTotal")
     if len(found) != 3:
@@ -159,7 +159,7 @@ def json_dipole(output: Output) -> list[float]:
 
 @reads(_FILE, "stdout")
 def json_polarizability(output: Output) -> list[list[float]]:
-    """Static polarizability at the last geometry in a.u., shape (3, 3), from the last density."""
+    """Static polarizability in a.u. at the last geometry, shape (3, 3), from the last density."""
     _refuse_for_a_root(output, "Polarizability")
     return _matrix(_last(output, "Polarizability", "rawCartesian"), "rawCartesian", 3)
 
@@ -175,37 +175,37 @@ def _per_atom(output: Output, *path: str) -> list[float]:
 
 @reads(_FILE, "stdout", per_atom=True)
 def json_mulliken_charges(output: Output) -> list[float]:
-    """Mulliken charges at the last geometry in e, shape (n,)."""
+    """Mulliken charges in e at the last geometry, shape (n,)."""
     return _per_atom(output, "Mulliken_Population_Analysis", "AtomicCharges")
 
 
 @reads(_FILE, "stdout", per_atom=True)
 def json_loewdin_charges(output: Output) -> list[float]:
-    """Loewdin charges at the last geometry in e, shape (n,)."""
+    """Loewdin charges in e at the last geometry, shape (n,)."""
     return _per_atom(output, "Loewdin_Population_Analysis", "AtomicCharges")
 
 
 @reads(_FILE, "stdout", per_atom=True)
 def json_hirshfeld_charges(output: Output) -> list[float]:
-    """Hirshfeld charges at the last geometry in e, shape (n,)."""
+    """Hirshfeld charges in e at the last geometry, shape (n,)."""
     return _per_atom(output, "Hirshfeld_Population_Analysis", "AtomicCharges")
 
 
 @reads(_FILE, "stdout", per_atom=True)
 def json_mbis_charges(output: Output) -> list[float]:
-    """MBIS charges at the last geometry in e, shape (n,)."""
+    """MBIS charges in e at the last geometry, shape (n,)."""
     return _per_atom(output, "MBIS_Population_Analysis", "AtomicCharges")
 
 
 @reads(_FILE, "stdout", per_atom=True)
 def json_chelpg_charges(output: Output) -> list[float]:
-    """CHELPG charges at the last geometry in e, shape (n,)."""
+    """CHELPG charges in e at the last geometry, shape (n,)."""
     return _per_atom(output, "CHELPG_Population_Analysis", "AtomicCharges")
 
 
 @reads(_FILE, per_atom=True)
 def json_gradient(output: Output) -> list[list[float]]:
-    """Gradient at the last geometry in Eh/Bohr, shape (n, 3).
+    """Gradient in Eh/Bohr at the last geometry, shape (n, 3).
 
     It is missing after an optimization, which computes its final energy without a gradient.
     """
@@ -218,14 +218,14 @@ def json_gradient(output: Output) -> list[list[float]]:
 
 @reads(_FILE)
 def json_hessian(output: Output) -> list[list[float]]:
-    """Hessian at the last geometry in Eh/Bohr^2, shape (3n, 3n)."""
+    """Hessian in Eh/Bohr^2 at the last geometry, shape (3n, 3n)."""
     natoms, value = _with_natoms(output, "Hessian", "HESSIAN")
     return _matrix(value, "HESSIAN", 3 * natoms)
 
 
 @reads(_FILE)
 def json_frequencies(output: Output) -> list[float]:
-    """Frequencies at the last geometry in cm^-1, imaginary ones negative, as in `frequencies`.
+    """Frequencies in cm^-1 at the last geometry, imaginary ones negative, as in `frequencies`.
 
     Raises:
         ParseError: they are missing, or ORCA did not set 6 values (5 for a linear molecule) to 0.

@@ -1,6 +1,6 @@
 """Parsers of pyscf.json, which the driver of `wqmaster.tasks.pyscf` writes.
 
-All values are of the final evaluation: that at `geometry`, with a converged SCF.
+All values belong to the final evaluation, which is at `geometry` and has a converged SCF.
 """
 
 from wqmaster.parsers.pyscf.course import (

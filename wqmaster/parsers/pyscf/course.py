@@ -16,7 +16,7 @@ def geometry(output: Output) -> list[list[float]]:
 
 @reads(FILE, per_atom=True)
 def optimized_geometry(output: Output) -> list[list[float]]:
-    """Coordinates in Angstrom, shape (n, 3), after an optimization, the same as `geometry`."""
+    """Coordinates in Angstrom, shape (n, 3), after an optimization; the same as `geometry`."""
     if report(output).get("task") != "optimize":
         raise ParseError("the step is not an optimization")
     return geometry(output)  # type: ignore[no-any-return]
@@ -75,7 +75,8 @@ def frames(output: Output) -> list[dict[str, Any]]:
     Each has `energy` (Eh), `gradient` (Eh/a0, shape (n, 3)), `geometry` (Angstrom, shape (n, 3)),
     `converged` (whether this is the geometry at which the optimization ended), `kind`, `cycle`
     (counted from 1), `charge` and `multiplicity`. An evaluation whose SCF did not converge is left
-    out. The last frame is the final evaluation, computed again at the last cycle's geometry.
+    out. The last frame has the geometry of the final evaluation, which the driver computes again
+    after the last cycle.
     """
     entries = report(output).get("frames")
     atoms = natoms(output)
@@ -133,26 +134,26 @@ def scf_cycles(output: Output) -> dict[str, Any]:
 
 @reads(FILE)
 def scf_settings(output: Output) -> dict[str, Any]:
-    """The way to convergence: `level_shift` (Eh), `damping`, `newton` (second order), `guess`.
+    """How the SCF converged: `level_shift` (Eh), `damping`, `newton` (second order), `guess`.
 
     They come from the remedies of the attempt and leave the level of theory unchanged. After such
-    a remedy, `stable` states whether the solution is internally stable; it is None without an
-    analysis. `start` names the guess (or "checkpoint", or "mixed" frontier orbitals) from which the
-    second-order method found it, and `starts` has the energies (Eh) of the stable solutions from
-    all starts, None where there is none.
+    a remedy, `stable` states whether the solution is internally stable; it is None if that was not
+    analyzed. `start` names the guess (or "checkpoint", or "mixed" frontier orbitals) from which the
+    second-order method found the solution, and `starts` has the energy (Eh) of the stable solution
+    from each start, None if a start led to none.
     """
     found = section(output, "scf")
     names = ("level_shift", "damping", "newton", "guess")
     if not all(name in found for name in names):
         raise ParseError(f"the settings of the SCF are missing from {FILE}")
-    # A driver before these existed did not write them.
+    # Earlier versions of the driver did not write these.
     later = {"stable": found.get("stable"), "start": found.get("start")}
     return {**{name: found[name] for name in names}, **later, "starts": found.get("starts", {})}
 
 
 @reads(FILE)
 def method_settings(output: Output) -> dict[str, Any]:
-    """The method as PySCF has it: `scf` (RKS, UKS, ...), `xc`, `dispersion`, `grid`, and so on."""
+    """The method that PySCF used: `scf` (RKS, UKS, ...), `xc`, `dispersion`, `grid`, and so on."""
     return dict(section(output, "method"))
 
 

@@ -134,7 +134,7 @@ def s_squared(output: Output) -> dict[str, float]:
 def integrated_electrons(output: Output) -> dict[str, float]:
     """Number of electrons from integrating the density on the grid: `total`, `alpha`, `beta`.
 
-    The deviation of `total` from the electrons that are not in core potentials measures the grid.
+    The deviation of `total` from `electrons` shows how accurate the grid is.
     Raises a ParseError for Hartree-Fock, which has no grid.
     """
     found = value(output, "integrated_electrons", "Hartree-Fock has no grid")

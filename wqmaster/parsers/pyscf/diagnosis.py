@@ -1,7 +1,7 @@
 """Why a step of PySCF is not a result.
 
-The driver reports what it was asked for and what PySCF then had; both are compared with the
-campaign. An energy is accepted only if the SCF converged.
+The driver reports what it was asked for, which is compared with the campaign, and what PySCF then
+used, which is compared with what was asked for. An energy is accepted only if the SCF converged.
 """
 
 import math
@@ -16,10 +16,10 @@ from wqmaster.parsers.pyscf.report import FILE, report
 
 _KINDS = {kind.label: kind for kind in FailureClass}
 _MAX_TEXT_CHARACTERS = 300
-# Largest deviation of the electrons on the grid, per electron, that any usable grid gives: level 0
-# loses about 1e-3 for organic molecules.
+# The largest deviation of the number of electrons on the grid, per electron, with a usable grid:
+# level 0 loses about 1e-3 for organic molecules.
 _MAX_ELECTRON_ERROR = 1e-2
-# stderr of a Python that cannot start, or that lacks PySCF.
+# What a Python that lacks PySCF, or that cannot start, prints to stderr.
 _NO_MODULE = "No module named "
 _FATAL = "Fatal Python error:"
 

@@ -23,11 +23,11 @@ def _part(output: Output, name: str, why: str) -> float:
 
 @reads(FILE)
 def energy_parts(output: Output) -> dict[str, float]:
-    """All parts of the energy in Eh, by PySCF's names (`scf_summary`).
+    """All parts of the energy in Eh, from PySCF's `scf_summary`.
 
-    Keys: `nuclear`, `one_electron`, and for a functional `coulomb` and `xc` (which includes exact
-    exchange and non-local correlation), whose sum is `two_electron`; if there are any,
-    `dispersion`, `nlc`, `solvent` and `solvent_cds`.
+    Keys: `nuclear`, `one_electron`, `two_electron`; with a functional also `coulomb` and `xc`
+    (which includes exact exchange and non-local correlation), whose sum is `two_electron`; and
+    `dispersion`, `nlc`, `solvent` and `solvent_cds`, if the calculation has them.
     """
     found = value(output, "energy_parts")
     if not isinstance(found, dict):
@@ -109,7 +109,8 @@ def zero_point_energy(output: Output) -> float:
 def versions(output: Output) -> dict[str, str]:
     """Versions of PySCF, libxc, the dispersion and optimization libraries, NumPy and Python.
 
-    A dot in a library's name becomes an underscore, since a database allows none in a name.
+    A dot in a library's name becomes an underscore, since names of fields in the database may not
+    contain dots.
     """
     found = section(output, "versions")
     return {str(name).replace(".", "_"): str(version) for name, version in found.items()}

@@ -1,7 +1,7 @@
 """What each parser of PySCF needs that only some steps produce.
 
-`wqmaster.tasks.pyscf.leaves` knows which steps do. `PLAIN` has the parsers for which any step will
-do; every parser of the package must be in one of the two tables.
+`wqmaster.tasks.pyscf.leaves` knows which steps produce it. `PLAIN` has the parsers for which any
+step will do; every parser of the package must be in one of the two tables.
 """
 
 from collections.abc import Mapping

@@ -1,8 +1,8 @@
-"""Reading pyscf.json, which the driver of `wqmaster.tasks.pyscf` writes on the worker.
+"""Read pyscf.json, which the driver of `wqmaster.tasks.pyscf` writes on the worker.
 
 It is one JSON object: `values` (atomic units) of the final evaluation, at `molecule.geometry`
-(Angstrom); `frames` of an optimization; `method`, `basis`, `scf`, as PySCF itself has them;
-`options`, as they were asked for; `versions`, `timings`; `finished`; and `error` instead of values.
+(Angstrom); `frames` of an optimization; `method`, `basis`, `scf`, as PySCF itself states them;
+`options`, as they were asked for; `versions`, `timings`; and `finished`, or `error` if it failed.
 """
 
 import json
@@ -14,13 +14,13 @@ from wqmaster.errors import ParseError
 from wqmaster.parsers.base import Output
 
 FILE = "pyscf.json"
-# The version of its format that these parsers read.
+# The version of the report's format that these parsers read.
 FORMAT = 1
 
 
 @lru_cache(maxsize=1)
 def _loaded(text: str) -> Any:
-    """The content of the file; all parsers of a step read the same text."""
+    """The content of the report, cached because all parsers of a step read the same text."""
     return json.loads(text)
 
 
@@ -59,7 +59,7 @@ def value(output: Output, name: str, why: str = "") -> Any:
     """One of the `values`.
 
     Raises:
-        ParseError: it is missing; `why` explains it.
+        ParseError: it is missing; `why`, if given, ends the message.
     """
     found = section(output, "values")
     if name not in found:

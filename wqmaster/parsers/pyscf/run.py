@@ -1,4 +1,4 @@
-"""What `wqmaster parse` and `_run` state of a calculation."""
+"""What `wqmaster parse` and `_run` state about a calculation."""
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers.base import Output
@@ -16,5 +16,5 @@ def program_version(output: Output) -> str | None:
 
 
 def file_name(name: str) -> str | None:
-    """The name in a step of a file that `wqmaster parse` is given; None if it is not one."""
+    """The name that parsers use for a file given to `wqmaster parse`; None if it is no report."""
     return FILE if name.endswith(FILE) else None

@@ -1,4 +1,4 @@
-"""What the steps of PySCF produce."""
+"""Which values and files a step of PySCF does not produce."""
 
 from collections.abc import Callable
 from typing import Any

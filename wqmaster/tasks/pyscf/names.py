@@ -1,7 +1,7 @@
 """The functionals, basis sets, dispersion corrections and solvents that PySCF knows.
 
-The lists beside this file come from PySCF 2.14's own tables, which each list names. An installed
-PySCF that is newer may know more, so it is asked about a name that the lists lack.
+The lists beside this file come from PySCF 2.14's own tables; each list names its table. A newer
+PySCF may know more, so a name that the lists lack is looked up in an installed PySCF.
 """
 
 import difflib
@@ -13,10 +13,10 @@ from typing import Literal
 
 from wqmaster.campaign.base import nearest
 
-# scf/dispersion.py: DISP_VERSIONS, each also with "2b" (no) or "atm" (a three-body term).
+# scf/dispersion.py: DISP_VERSIONS. "2b" (without) or "atm" (with a three-body term) can follow.
 DISPERSIONS = ("d3bj", "d3zero", "d3bjm", "d3zerom", "d3op", "d4")
 _DISPERSION = re.compile(rf"({'|'.join(DISPERSIONS)})(2b|atm)?(:[a-z0-9_.+-]+)?")
-# scf/dispersion.py: _black_list, with what to write instead.
+# scf/dispersion.py: _black_list; each value is what to write instead.
 _UNSUPPORTED = {
     "wb97x-d": "wb97x-d3bj",
     "wb97x_d": "wb97x-d3bj",
@@ -27,7 +27,7 @@ _UNSUPPORTED = {
     "b97m-d3bj2b": "b97m-d3bj",
     "b97m-d3bjatm": "b97m-d3bj",
 }
-# Functionals with a part that the driver does not compute: second-order perturbation theory.
+# Functionals that need second-order perturbation theory, which the driver does not compute.
 _DOUBLE_HYBRID = re.compile(
     r".*2plyp.*|b2gp.*|(rev)?dsd.*|xyg.*|pwpb95.*|ptpss.*|.*qidh|.*[-_]dh|wb97[xm][-(]2.*|(ri-?)?mp2"
 )
@@ -53,7 +53,7 @@ def _functionals() -> frozenset[str]:
 
 @cache
 def _one_sided() -> dict[str, str]:
-    """Functionals of only one kind, each with an example of how it is used."""
+    """Functionals for only exchange or only correlation, with the end of a message that says so."""
     found = {}
     for name in _list("functionals"):
         if name.startswith(","):
@@ -68,7 +68,7 @@ def _one_sided() -> dict[str, str]:
 
 
 def _flat(name: str) -> str:
-    """A basis set's name as PySCF compares it (gto/basis: _format_basis_name)."""
+    """A basis set's name in the form that PySCF compares (gto/basis: _format_basis_name)."""
     return re.sub(r"[-_ ]", "", name.lower())
 
 
@@ -77,7 +77,7 @@ def _basis_sets() -> dict[str, str]:
     return {_flat(name): name for name in _list("basis_sets")}
 
 
-# Usual names of solvents that PySCF calls otherwise.
+# Common names of solvents that have another name in PySCF.
 SOLVENT_ALIASES = {
     "h2o": "water",
     "ch2cl2": "dichloromethane",
@@ -116,7 +116,7 @@ def solvent_of(name: str) -> str:
     """PySCF's own spelling of a solvent.
 
     Raises:
-        ValueError: it has none; names the nearest.
+        ValueError: PySCF does not have the solvent; the message names the nearest one.
     """
     low = " ".join(name.lower().split())
     known = _solvents()
@@ -143,7 +143,7 @@ def _installed_knows_functional(name: str) -> bool:
         from pyscf.scf.dispersion import parse_dft  # type: ignore[import-not-found]
 
         libxc.parse_xc(parse_dft(name)[0])
-    except Exception:  # it has many ways of refusing a name
+    except Exception:  # PySCF refuses a name with many kinds of exceptions
         return False
     return True
 
@@ -163,7 +163,8 @@ def refuse_functional(xc: str) -> None:
     """Check that PySCF knows a functional, or each term of an expression, without ambiguity.
 
     Raises:
-        ValueError: it does not; names the nearest.
+        ValueError: it does not, or the driver cannot compute the functional; the message gives the
+            nearest name, or what to write instead.
     """
     name = xc.lower()
     if name in _UNSUPPORTED:
@@ -224,7 +225,7 @@ def includes_vv10(xc: str) -> bool:
 
 
 def split_dispersion(xc: str) -> tuple[str, str | None]:
-    """A functional without its dispersion suffix, and the suffix: ("b3lyp", "d3bj")."""
+    """A functional without its dispersion suffix, and the suffix or None: ("b3lyp", "d3bj")."""
     found = re.fullmatch(r"(.+)-(d[34][a-z0-9]*)", xc.lower())
     return (found[1], found[2]) if found else (xc, None)
 
@@ -233,7 +234,7 @@ def refuse_dispersion(dispersion: str) -> None:
     """Check that PySCF has a dispersion correction.
 
     Raises:
-        ValueError: it does not; names the nearest.
+        ValueError: it does not; the message names the nearest one.
     """
     if not _DISPERSION.fullmatch(dispersion.lower()):
         raise ValueError(
@@ -249,11 +250,11 @@ _AUXILIARY = re.compile(r".*(fit|ri)|weigend.*|demon.*|ahlrichs.*")
 def refuse_basis(name: str, use: Literal["orbitals", "fitting", "cores"]) -> None:
     """Check that PySCF has a basis set (or, by the same names, a core potential) for this use.
 
-    An auxiliary set as the orbitals' basis, or the reverse, gives energies that are wrong by
-    1 Eh without any error (def2-SVP as the auxiliary basis of water: 0.85 Eh).
+    PySCF accepts an auxiliary set as the orbitals' basis, and the reverse, but the energies are
+    wrong by about 1 Eh (def2-SVP as the auxiliary basis of water: 0.85 Eh).
 
     Raises:
-        ValueError: it does not; names the nearest.
+        ValueError: it does not; the message names the nearest one.
     """
     flat = _flat(name).partition("@")[0]
     is_auxiliary = _AUXILIARY.fullmatch(flat) is not None

@@ -42,7 +42,7 @@ def _check_names(value: ByElement | None, use: _Use, *others: str) -> ByElement 
 
 
 class Common(Model):
-    """Options of a step of any function."""
+    """The options that the steps of all task functions have."""
 
     # The exchange-correlation functional, with libxc's names and PySCF's expressions:
     # wb97x-d3bj, pbe0, "0.2*HF + 0.8*B88, LYP"; hf: Hartree-Fock.
@@ -77,7 +77,7 @@ class Common(Model):
     @field_validator("grid", "nlc_grid", "max_cycle", "conv_tol", mode="before")
     @classmethod
     def _no_bool(cls, value: object) -> object:
-        if isinstance(value, bool):  # True equals 1
+        if isinstance(value, bool):  # pydantic would take true for 1
             raise ValueError("should be a number")
         return value
 

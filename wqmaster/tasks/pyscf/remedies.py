@@ -5,16 +5,17 @@ contains none of them: PySCF diagonalizes once more without the level shift (scf
 eight cases that do not converge by themselves (stretched bonds, twisted ethylene, NiCO; PBE),
 neither damping nor a level shift helped. The second-order method converged all of them.
 
-What is guaranteed, and what is not: the solution that a remedy for the SCF led to has no internal
-instability, or the attempt fails with the class `scf_not_converged`. "Internal" means within the
-same method: a restricted solution is never replaced by an unrestricted one. A stable solution need
-not be the lowest one. For NO at 2.5 Angstrom (UKS, PBE, def2-SVP), the solutions of -129.3552,
--129.3815 and -129.3929 Eh were all taken for the result at some time. The second-order method of
-an unrestricted calculation therefore starts from the checkpoint, from the guesses minao, atom and
-huckel, and from mixed frontier orbitals, and keeps the lowest stable solution; no method is known
-that always finds the lowest of all. It comes first because more ordinary cycles cured none of the
-cases in `benchmarks/pyscf_hard_cases.py` whose energies were compared with a tight reference, and
-because they have one start only. Its several starts take several times as long.
+A solution to which a remedy for the SCF led is guaranteed to have no internal instability;
+otherwise the attempt fails with the class `scf_not_converged`. "Internal" means within the same
+method: a restricted solution is never replaced by an unrestricted one. It is not guaranteed that a
+stable solution is the lowest one. For NO at 2.5 Angstrom (UKS, PBE, def2-SVP), each of the
+solutions at -129.3552, -129.3815 and -129.3929 Eh has been taken for the result at some time. The
+second-order method of an unrestricted calculation therefore starts from the checkpoint, from the
+guesses minao, atom and huckel, and from mixed frontier orbitals, and keeps the lowest stable
+solution; no method is known that always finds the lowest of all. The second-order method is the
+first rung, because more ordinary cycles, which have only one start, cured none of the cases in
+`benchmarks/pyscf_hard_cases.py` whose energies were compared with a tight reference. Its several
+starts take several times as long.
 """
 
 from typing import Any, Literal

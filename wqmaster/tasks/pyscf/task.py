@@ -1,8 +1,8 @@
 """PySCF: single points, optimizations and Hessians with DFT and Hartree-Fock.
 
 A worker runs `driver/wqmaster_pyscf.py` with the Python that `software: {pyscf: ...}` names
-(default: python3). It needs PySCF, and pyscf-dispersion or geomeTRIC if a step uses them. Written
-for and tested with PySCF 2.14.
+(default: python3). This Python needs PySCF, and pyscf-dispersion or geomeTRIC if a step uses them.
+Written for and tested with PySCF 2.14.
 """
 
 import json
@@ -41,8 +41,8 @@ _MODULES = (
     "wqmaster_pyscf_setup.py",
     "wqmaster_pyscf_values.py",
 )
-# PySCF's own default for max_memory (lib/misc.py), and the share of a job's memory that it may
-# plan with: arrays that it does not count come on top.
+# PySCF's own default for max_memory (lib/misc.py), and the share of a job's memory that PySCF may
+# plan with: the rest is for arrays that it does not count.
 _DEFAULT_MEMORY_MB = 4000
 _MEMORY_SHARE = 0.8
 _STREAMS = frozenset({"stdout", "stderr"})
@@ -59,9 +59,9 @@ _INSTALLATION = "pip install 'wqmaster[pyscf]', or name its Python with 'softwar
 
 
 def _impostor(program: Path) -> str | None:
-    """Why the file `program` is a Python without PySCF; None if it can be one that has it."""
+    """Why the file `program` cannot be the Python that has PySCF; None if it can."""
     if not _PYTHON.fullmatch(program.name):
-        return None  # a command such as env, which starts it
+        return None  # a command such as env, which starts a Python
     found = ask([str(program), "-c", _HAS_PYSCF], os.environ)
     if found.code == 0 and found.last == "None":
         return f"this Python has no PySCF ({_INSTALLATION})"
@@ -160,7 +160,8 @@ def _job(name: str, molecule: Molecule, steps: Sequence[StepRequest], software: 
                 rescue=tuple(file for file in rescue if file not in outputs),
                 environment={
                     **threads(software.cores),
-                    # Not the worker's own configuration, which could change any default.
+                    # PySCF must not read the worker's own configuration, which could change any
+                    # default.
                     "PYSCF_CONFIG_FILE": "none",
                     "PYSCF_TMPDIR": ".",
                     "PYTHONDONTWRITEBYTECODE": "1",

@@ -12,8 +12,8 @@ from wqmaster.tasks.program import Change
 from wqmaster.tasks.pyscf.options import Common, Singlepoint
 
 _FINEST_GRID = 9
-# Methanol, wB97M-D3BJ/def2-SVP: at level 5 the forces differ by less than 0.01 meV/A from finer
-# ones.
+# Methanol, wB97M-D3BJ/def2-SVP: at level 5 the forces differ by less than 0.01 meV/Angstrom from
+# those of finer levels.
 _GOOD_GRID = 5
 _GRID_LEVELS = 2
 _CONVERGENCE_EH = 1e-11
@@ -21,7 +21,7 @@ _CYCLES = 100
 # Functionals with non-local correlation, which has its own grid: wb97m-v, scan-rvv10, ...
 _NON_LOCAL = re.compile(r"[-_]v\b|vv10")
 
-# What determines the level of theory; the other options change how it is computed.
+# The options that determine the level of theory; the others change how it is computed.
 _THEORY = (
     *("xc", "basis", "ecp", "dispersion", "nlc"),
     *("solvent", "solvation", "restricted"),
@@ -57,7 +57,7 @@ def _stated(options: Mapping[str, Any], key: str) -> Any:
 
 
 def tighter(options: Mapping[str, Any], version: str | None) -> Sequence[Change]:
-    """The changes for a single point: finer grids, no density fitting, a converged SCF."""
+    """The changes for a single point: finer grids, no density fitting, a tighter SCF."""
     return tuple(_changes(options))
 
 
@@ -71,12 +71,15 @@ def _changes(options: Mapping[str, Any]) -> Iterator[Change]:
 
 
 def theory(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Functional, basis, core potentials, dispersion, solvent and reference."""
+    """The options that determine the level of theory, as far as they are stated.
+
+    They are the functional, basis, core potentials, dispersion, solvent and reference.
+    """
     return {key: options[key] for key in _THEORY if options.get(key) is not None}
 
 
 def single_point(function: str, options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The single point with the gradient, at the level of a step of any function."""
+    """The task function and options of a single point with gradient, at the level of a step."""
     package = function.rpartition(".")[0]
     kept = {key: value for key, value in options.items() if key in Singlepoint.model_fields}
     return f"{package}.singlepoint", {**kept, "gradient": True}

@@ -2,9 +2,9 @@
 
 If a bond lies exactly along x, y or z, or in some planes that two axes span, GFN1 and GFN2 of xtb
 6.7.1 give a wrong gradient, by 0.6 to 1 eV/Angstrom for one component (F31; grimme-lab/xtb issue
-#986). Turned by 1e-6 radians, the gradient is right. The turn itself changes a component by no more
-than 1e-6 of the gradient, and the coordinates of a molecule of 10 Angstrom by 1e-5 Angstrom. All
-functions turn it, since steps of several functions share the file.
+#986). If the molecule is turned by 1e-6 radians, the gradient is right. The turn itself changes a
+component by no more than 1e-6 of the gradient, and the coordinates of a molecule of 10 Angstrom by
+1e-5 Angstrom. All of xtb's task functions turn the molecule, since their steps can share its file.
 """
 
 import math
@@ -14,7 +14,7 @@ from dataclasses import replace
 from wqmaster.jobs.molecule import Molecule
 
 _TURN_RADIANS = 1e-6
-# The axis of the turn, which lies neither along x, y or z nor in a plane of two of them.
+# The axis of the turn, a unit vector that lies in no plane of two coordinate axes.
 _AXIS = (0.36, 0.48, 0.8)
 
 
@@ -29,7 +29,7 @@ def is_aligned(molecule: Molecule) -> bool:
 
 
 def turned(molecule: Molecule) -> Molecule:
-    """The molecule, turned about its center if it is aligned with an axis or plane."""
+    """The molecule; if it is aligned (`is_aligned`), turned by 1e-6 radians about its center."""
     if not is_aligned(molecule):
         return molecule
     count = molecule.natoms
@@ -41,7 +41,8 @@ def turned(molecule: Molecule) -> Molecule:
         x, y, z = (place[axis] - center[axis] for axis in range(3))
         cross = (v * z - w * y, w * x - u * z, u * y - v * x)
         along = u * x + v * y + w * z
-        # Rodrigues' formula, written as a difference, so that no digit is lost.
+        # Rodrigues' formula, written as a difference from the old position, so that no digit is
+        # lost.
         shift = [
             sine * cross[axis] + versine * (_AXIS[axis] * along - (x, y, z)[axis])
             for axis in range(3)

@@ -17,7 +17,7 @@ _CORES = 4
 
 
 def faults(program: Program, samples: Sequence[Sample]) -> Iterator[str]:
-    """Yield the faults of the remedies of the samples' task functions.
+    """Yield what is wrong with the remedies that the samples' task functions have.
 
     A program's task functions can share ladders in which a rung serves only one of them, so a rung
     must change the job of at least one sample.

@@ -1,8 +1,8 @@
 # ruff: noqa: PTH100, PTH105, PTH120, PTH123, UP031
-"""Runs one PySCF calculation on a worker: `python3 wqmaster_pyscf.py INPUT.json`.
+"""Run one PySCF calculation on a worker: `python3 wqmaster_pyscf.py INPUT.json`.
 
 This file and its neighbors are sent to workers; wqmaster never imports them. They need Python
-3.8 or newer with PySCF, and pyscf-dispersion for D3 and D4, and geomeTRIC for optimizations.
+3.8 or newer with PySCF, pyscf-dispersion for D3 and D4, and geomeTRIC for optimizations.
 
 INPUT.json holds what to compute (`task`, `options`), the molecule, a file with another geometry,
 and `settings` for a remedy. All results, or an error, are written to pyscf.json by one rename at
@@ -14,7 +14,7 @@ import os
 import sys
 import traceback
 
-# The file can be a link to another folder, of which Python would take its modules.
+# This file can be a link into another folder, where Python would look for the other modules.
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from wqmaster_pyscf_scf import Solver
@@ -116,9 +116,12 @@ class Calculation(Solver):
         self.mf.chkfile = CHECKPOINT
 
     def require_same_solution(self):
-        """Refuse an optimization that followed a solution above the one of its final geometry.
+        """Refuse an optimization if the SCF finds a lower solution at its final geometry.
 
-        The checkpoint holds the lower solution, so that a restart follows it.
+        The checkpoint then holds the lower solution, so that a restart follows it.
+
+        Raises:
+            Refused: it does (class `opt_not_converged`).
         """
         below = self.frames[-1]["energy"] - self.mf.e_tot
         if below > max(OTHER_SOLUTION_EH, 10 * self.options["conv_tol"]):
@@ -135,7 +138,11 @@ class Calculation(Solver):
         return lib.param.BOHR
 
     def hessian(self):
-        """Second derivatives and harmonic frequencies."""
+        """Compute the second derivatives and the harmonic frequencies.
+
+        The Hessian is in Eh/a0^2, shape (3n, 3n); the frequencies are in 1/cm, imaginary ones
+        negative.
+        """
         from pyscf.hessian import thermo
 
         with self.timed("hessian"):
@@ -232,7 +239,7 @@ class Calculation(Solver):
 
 
 def failure(error):
-    """The description of an error: its failure class if one is known, and its place."""
+    """The description of an error: its failure class (None if unknown), type and message."""
     kind = getattr(error, "kind", None)
     message = str(error)[:MAX_TEXT_CHARACTERS]
     if kind is None:
@@ -256,7 +263,10 @@ def failure(error):
 
 
 def main(path):
-    """Run the calculation that the file at `path` describes, and write its result."""
+    """Run the calculation that the file at `path` describes, and write its result.
+
+    Returns the exit code.
+    """
     with open(path, encoding="utf-8") as file:
         call = json.load(file)
     found = {"wqmaster": VERSION, "threads": int(os.environ.get("OMP_NUM_THREADS", "1"))}

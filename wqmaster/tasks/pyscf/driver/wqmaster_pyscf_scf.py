@@ -1,5 +1,5 @@
 # ruff: noqa: UP031, B905
-"""Solves the SCF equations, by ordinary cycles or by the second-order method.
+"""Solve the SCF equations, by ordinary cycles or by the second-order method.
 
 This file is sent to workers with `wqmaster_pyscf.py`; wqmaster never imports it.
 
@@ -9,7 +9,7 @@ not replaced by an unrestricted one, which would be another level of theory. Tha
 stable does not mean that it is the lowest one. The second-order method therefore starts from
 several guesses if the method is unrestricted, and keeps the lowest stable solution; the lowest
 of all can still be another one. Solutions of ordinary cycles without such a remedy, and of methods
-for which PySCF has no analysis, are as PySCF finds them.
+for which PySCF has no stability analysis, are taken as PySCF finds them.
 """
 
 import contextlib
@@ -18,12 +18,14 @@ import time
 
 from wqmaster_pyscf_setup import Refused, Setup
 
-# Ordinary cycles before the second-order method, and how often it leaves an unstable solution.
+# How many ordinary cycles precede the second-order method, and how often it may find an unstable
+# solution before it gives up.
 FIRST_CYCLES = 5
 MAX_INSTABILITIES = 10
-# Where the second-order method also starts if the spins are free, and by how much another start
-# must be lower to replace an earlier one. Where an orbital can turn freely around the axis of a
-# molecule, as in NO, the grid alone makes energies differ by 2e-7 Eh.
+# The guesses from which the second-order method also starts if the method is unrestricted, and by
+# how much the solution of a later start must be lower to replace an earlier one. If an orbital can
+# turn freely around the axis of a molecule, as in NO, the grid alone makes energies differ by 2e-7
+# Eh.
 GUESSES = ("minao", "atom", "huckel")
 LOWER_EH = 3e-7
 # Names of starts that are not guesses: a failed attempt's orbitals, and the lowest solution so far
@@ -40,10 +42,11 @@ OTHER_WAYS = ("damping", "level_shift", "newton", "guess", "max_cycle")
 
 
 class Solver(Setup):
-    """A calculation that can solve the SCF equations, and how it did so.
+    """A calculation that can solve the SCF equations, and that records how it did so.
 
-    `is_stable` is None without an analysis. `starts` has the energies (Eh) from the starts of the
-    second-order method, None for one that led to no stable solution; `start` names the lowest.
+    `is_stable` is None if the solution was not analyzed. `starts` has the energy (Eh) that each
+    start of the second-order method led to, None if it led to no stable solution; `start` names the
+    one with the lowest energy.
     """
 
     def __init__(self, call):
@@ -53,7 +56,7 @@ class Solver(Setup):
 
     @contextlib.contextmanager
     def timed(self, name):
-        """Add the seconds of a `with` to the timings."""
+        """Add the duration of a `with` block, in seconds, to the timings."""
         begun = time.time()
         try:
             yield
@@ -61,9 +64,9 @@ class Solver(Setup):
             self.timings[name] = self.timings.get(name, 0.0) + time.time() - begun
 
     def restart_density(self):
-        """The density of a failed attempt's checkpoint; None if it has none that fits.
+        """The density in a failed attempt's checkpoint; None if there is none that fits.
 
-        Only arrays are read: PySCF's own reader can evaluate text of the file.
+        Only arrays are read, since PySCF's own reader can evaluate text in the file.
         """
         name = self.settings.get("checkpoint")
         if not name:
@@ -109,7 +112,7 @@ class Solver(Setup):
             )
 
     def leave_unstable(self):
-        """Replace a solution of ordinary cycles by a stable one below it if it is unstable.
+        """If the solution of ordinary cycles is unstable, replace it by a stable one below it.
 
         Raises:
             Refused: no stable solution was found.
@@ -119,10 +122,10 @@ class Solver(Setup):
             self.adopt(self.descend(orbitals, self.mf.mo_occ))
 
     def solve_second_order(self, density):
-        """Solve the equations by the second-order method: the lowest stable solution of its starts.
+        """Solve the equations by the second-order method; keep the lowest solution of its starts.
 
         Raises:
-            Refused: no start led to one; the error is that of the first start.
+            Refused: no start led to a stable solution; the error is that of the first start.
         """
         self.cycles, lowest, first_error = 0, None, None
         for name in self.second_order_starts(density):
@@ -162,7 +165,7 @@ class Solver(Setup):
             if start != mf.init_guess:
                 try:
                     density = mf.get_init_guess(key=start)
-                except Exception as error:  # of many kinds: an element without the guess's data
+                except Exception as error:  # of many kinds, such as for an element without data
                     message = "no guess '%s' for this molecule: %s" % (start, error)
                     raise Refused("scf_not_converged", message) from error
         cycles, mf.max_cycle = mf.max_cycle, min(FIRST_CYCLES, mf.max_cycle)
@@ -172,13 +175,13 @@ class Solver(Setup):
         return mf.mo_coeff, mf.mo_occ
 
     def descend(self, orbitals, occupations):
-        """The solution of the second-order method from `orbitals`, down to a stable one.
+        """The stable solution that the second-order method reaches from `orbitals`.
 
-        Since the method can converge to a saddle point, which the energies of other programs would
-        not agree with, it is restarted along the unstable direction until there is none.
+        The method can converge to a saddle point, whose energy other programs would not reproduce.
+        So it is restarted along the unstable direction until there is none.
 
         Raises:
-            Refused: it did not converge, or it is still unstable after many restarts.
+            Refused: it did not converge, or its solution is still unstable after many restarts.
         """
         second = self.mf.newton()
         for _ in range(MAX_INSTABILITIES):
@@ -205,8 +208,8 @@ class Solver(Setup):
     def adopt(self, second):
         """Make the solution of a second-order method that of the calculation.
 
-        One more cycle makes everything that PySCF keeps of its last cycle belong to this solution:
-        parts of the energy, the charges of a solvent, the checkpoint.
+        One more cycle makes everything that PySCF keeps from its last cycle belong to this
+        solution: parts of the energy, the charges of a solvent, the checkpoint.
 
         Raises:
             Refused: that cycle did not converge.
@@ -218,14 +221,16 @@ class Solver(Setup):
         mf.converged, mf.scf_summary = second.converged, second.scf_summary
 
     def analyze(self, method):
-        """Orbitals that are rotated along the unstable direction, and whether there is none.
+        """The orbitals of a solution, rotated if it is unstable, and whether it is stable.
 
-        None instead of the latter if PySCF has no analysis for the method, or if it did not
-        converge. The eigenvalue of the Hessian of rotations is that of PySCF's own analysis
-        (scf/stability.py), whose search starts from one vector of nearly equal elements. It missed
-        an eigenvalue of -0.36 of ethylene, twisted by 90 degrees, and that of stretched H2 which
-        breaks the symmetry between the spins. This search starts from the rotations that are the
-        lowest by the diagonal, and from a random one, which has a share in every symmetry.
+        The rotation is along the unstable direction. Instead of whether it is stable, None is
+        returned if PySCF has no analysis for the method, or if the analysis did not converge.
+
+        The eigenvalues are those of PySCF's own analysis (scf/stability.py), of the Hessian of
+        orbital rotations. But PySCF starts its search from one vector of nearly equal elements,
+        which missed an eigenvalue of -0.36 of ethylene twisted by 90 degrees, and that of stretched
+        H2 which breaks the symmetry between the spins. This search starts from the rotations with
+        the lowest diagonal elements, and from a random one, which has a share in every symmetry.
         """
         import numpy
         from pyscf import lib
@@ -269,9 +274,9 @@ class Solver(Setup):
 
 
 def mixed(orbitals, occupations):
-    """Unrestricted orbitals with mixed frontier orbitals, oppositely for the two spins.
+    """Unrestricted orbitals with mixed frontier orbitals, in opposite ways for the two spins.
 
-    The electron of each spin then prefers another place, as in a broken bond.
+    The electrons of the two spins then prefer different places, as in a broken bond.
     """
     import numpy
 

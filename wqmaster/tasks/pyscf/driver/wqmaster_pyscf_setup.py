@@ -22,7 +22,11 @@ class Refused(Exception):
 
 
 def read_xyz(name, symbols):
-    """The coordinates (Angstrom) in an XYZ file, whose atoms must be `symbols`."""
+    """The coordinates (Angstrom) in an XYZ file, whose atoms must be `symbols`.
+
+    Raises:
+        Refused: the file cannot be read, has other atoms, or has a number that is not finite.
+    """
     try:
         with open(name, encoding="utf-8", errors="replace") as file:
             lines = file.read().splitlines()
@@ -44,7 +48,7 @@ def read_xyz(name, symbols):
 
 
 def write_xyz(name, symbols, coordinates, comment=""):
-    """Write an XYZ file by a rename."""
+    """Write an XYZ file (coordinates in Angstrom), which a rename puts in its place."""
     lines = [str(len(symbols)), comment]
     for symbol, (x, y, z) in zip(symbols, coordinates):
         lines.append("%-2s %.14f %.14f %.14f" % (symbol, x, y, z))
@@ -54,7 +58,7 @@ def write_xyz(name, symbols, coordinates, comment=""):
 
 
 def by_element(given, symbols):
-    """The entry of each element: `given` is one for all, or a mapping with a "default"."""
+    """The entry for each element: `given` is one for all, or a mapping with a "default"."""
     if not isinstance(given, dict):
         return dict.fromkeys(symbols, given)
     low = {key.lower(): value for key, value in given.items()}
@@ -62,10 +66,10 @@ def by_element(given, symbols):
 
 
 def has_core_potential(name, symbol):
-    """Whether a set of PySCF has an effective core potential for an element."""
+    """Whether PySCF has an effective core potential with this name for an element."""
     from pyscf import gto
 
-    with contextlib.suppress(Exception):  # it has many ways of saying that there is none
+    with contextlib.suppress(Exception):  # PySCF raises various exceptions if there is none
         return bool(gto.basis.load_ecp(name, symbol))
     return False
 
@@ -91,7 +95,12 @@ class Setup:
     # --- the molecule ----------------------------------------------------------------------------
 
     def build_molecule(self):
-        """The molecule with its basis sets and effective core potentials."""
+        """Make the molecule, with its basis sets and effective core potentials.
+
+        Raises:
+            Refused: atoms coincide, an element has no basis functions or lacks a core potential, or
+                the multiplicity does not fit the electrons or the basis.
+        """
         from pyscf import gto
         from pyscf.gto.basis import BasisNotFoundError
 
@@ -115,7 +124,7 @@ class Setup:
         mol.basis = named
         mol.ecp = self.ecp_names
         mol.charge = self.charge
-        mol.spin = None  # checked below, in words
+        mol.spin = None  # set below, where a wrong multiplicity gets a clear message
         mol.symmetry = False
         mol.verbose = 4
         mol.max_memory = self.call["max_memory"]
@@ -152,13 +161,13 @@ class Setup:
     def core_potentials(self, elements, basis):
         """The name of each element's effective core potential; elements without one are left out.
 
-        PySCF uses none unless it is named. Its sets for heavy elements (def2, LANL2DZ, cc-pVnZ-PP)
-        describe the valence shells alone, so that the potential of the same name belongs to them.
-        Without any, all electrons would be in functions for the valence shells: HI in def2-SVP then
-        has -2000 Eh instead of -298.
+        PySCF uses none unless it is named. Its basis sets for heavy elements (def2, LANL2DZ,
+        cc-pVnZ-PP) describe the valence shells alone and need the potential of the same name.
+        Without it, all electrons would be in functions for the valence shells: the energy of HI in
+        def2-SVP would be -2000 Eh instead of -298.
 
         Raises:
-            Refused: such a basis has no potential, or a named set has none for the element.
+            Refused: a basis needs a potential, but `ecp` names none that has the element.
         """
         given = self.options["ecp"]
         named = basis if given == "auto" else by_element(given, elements)
@@ -178,7 +187,11 @@ class Setup:
     # --- the method ------------------------------------------------------------------------------
 
     def build_method(self):
-        """The mean-field method as the options describe it."""
+        """Make the mean-field method that the options describe.
+
+        Raises:
+            Refused: a dispersion correction, auxiliary basis, solvent or guess cannot be used.
+        """
         from pyscf import dft, scf
 
         options, mol = self.options, self.mol
@@ -218,7 +231,7 @@ class Setup:
         """The basis for density fitting: a name, or one for each element; None: PySCF's choice.
 
         Raises:
-            Refused: an element has none. PySCF would fit without functions at its atoms.
+            Refused: an element has none; PySCF would fit without functions at its atoms.
         """
         given = self.options["auxbasis"]
         if not isinstance(given, dict):
@@ -231,7 +244,11 @@ class Setup:
         return found
 
     def require_dispersion(self, mf):
-        """Refuse a dispersion correction whose library or parameters are missing."""
+        """Check that the library and parameters of the dispersion correction are there.
+
+        Raises:
+            Refused: they are missing.
+        """
         from pyscf.scf import dispersion
 
         if not mf.do_disp():
@@ -244,7 +261,11 @@ class Setup:
             raise Refused("input_keyword", "dispersion: %s" % error) from error
 
     def solvated(self, mf):
-        """The method in the solvent that the options name."""
+        """The method in the solvent that the options name, if they name one.
+
+        Raises:
+            Refused: PySCF does not have the solvent.
+        """
         name, model = self.options["solvent"], self.options["solvation"]
         if name is None:
             return mf

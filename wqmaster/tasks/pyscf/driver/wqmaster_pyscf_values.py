@@ -1,5 +1,5 @@
 # ruff: noqa: UP031, B905
-"""The values and the report of a PySCF calculation.
+"""The values of a PySCF calculation, and the versions of what computed them.
 
 This file is sent to workers with `wqmaster_pyscf.py`; wqmaster never imports it.
 """
@@ -9,7 +9,7 @@ import sys
 
 
 def plain(value):
-    """`value` with the arrays and numbers of NumPy as lists and numbers."""
+    """`value` with NumPy's arrays and numbers as Python's lists and numbers."""
     if hasattr(value, "tolist"):
         return value.tolist()
     if isinstance(value, dict):
@@ -20,7 +20,7 @@ def plain(value):
 
 
 class Values:
-    """Collects values of the converged density of `setup` in `found`, by name."""
+    """Collects the values of the converged density of `setup` in `found`, in atomic units."""
 
     def __init__(self, setup, found):
         self.setup, self.found = setup, found
@@ -30,7 +30,7 @@ class Values:
     # --- values ----------------------------------------------------------------------------------
 
     def collect(self):
-        """Values of the converged density."""
+        """Collect all values."""
         import numpy
 
         mf, mol = self.mf, self.mol
@@ -57,7 +57,7 @@ class Values:
         self.energies(total)
 
     def populations(self, spins, overlap):
-        """Atomic charges and spin populations."""
+        """Collect atomic charges (e) and spin populations, shape (n,), by three definitions."""
         import numpy
 
         mol = self.mol
@@ -80,11 +80,11 @@ class Values:
         stated("loewdin", *(by_atom(numpy.diag(root @ density @ root)) for density in spins))
         try:
             stated("iao", *self.iao(overlap, by_atom))
-        except Exception as error:  # there is no minimal basis for every element
+        except Exception as error:  # some elements have no minimal basis
             print("no IAO charges: %s" % error)
 
     def iao(self, overlap, by_atom):
-        """Populations by spin in intrinsic atomic orbitals (Knizia, doi 10.1021/ct400687b)."""
+        """Populations of each spin in intrinsic atomic orbitals (Knizia, doi 10.1021/ct400687b)."""
         import numpy
         from pyscf.lo import iao, orth
 
@@ -107,7 +107,7 @@ class Values:
         return found
 
     def orbitals(self):
-        """Orbital energies, occupations and the gap."""
+        """Collect the orbital energies (Eh), the occupations, and the gaps (Eh)."""
         import numpy
 
         energies, filled = numpy.asarray(self.mf.mo_energy), numpy.asarray(self.mf.mo_occ)
@@ -128,7 +128,7 @@ class Values:
             self.found["homo_lumo_gap"] = float(min(bottoms) - max(tops))
 
     def integrate(self, spins):
-        """The numbers of electrons from the density on the grid."""
+        """Collect the numbers of electrons that the grid gives for the density."""
         mf = self.mf
         if not self.scf_name.endswith("KS"):
             return
@@ -148,7 +148,7 @@ class Values:
         }
 
     def energies(self, density):
-        """The energy and its parts (Eh)."""
+        """Collect the energy and its parts (Eh)."""
         mf, summary = self.mf, self.mf.scf_summary
         self.found["energy"] = float(mf.e_tot)
         parts = {"nuclear": float(mf.energy_nuc())}

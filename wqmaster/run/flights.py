@@ -1,0 +1,94 @@
+"""The documents between the feed and their verdicts, and the tasks that hold them."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from wqmaster.database.attempts import key_of
+from wqmaster.run.progress import Progress
+
+_NOT_THERE = object()
+
+
+class Flights:
+    """Keeps track of documents and tasks, and counts them in `progress`.
+
+    A key is the `key_of` of a document's `_id`. `again` is called with the `_id` of a document
+    that must be fed again.
+    """
+
+    def __init__(self, progress: Progress, again: Callable[[Any], None]) -> None:
+        self._progress = progress
+        self._again = again
+        # Key -> `_id`.
+        self._documents: dict[str, Any] = {}
+        # Task -> the keys of its documents, in the order of its jobs.
+        self._sent: dict[str, list[str]] = {}
+        # Like `_sent`, for tasks that have returned but are not yet committed.
+        self._spooled: dict[str, list[str]] = {}
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._documents
+
+    @property
+    def tasks(self) -> list[str]:
+        """The tasks that the engine has."""
+        return list(self._sent)
+
+    @property
+    def any_sent(self) -> bool:
+        """Whether the engine has tasks."""
+        return bool(self._sent)
+
+    def send(self, task: str, documents: Sequence[Any]) -> None:
+        """Note that the engine has `task`, whose jobs belong to these documents."""
+        self._sent[task] = self._board(documents)
+        self._progress.sent += len(documents)
+
+    def take_back(self, task: str) -> bool:
+        """Note that `task` has returned; return False if the engine did not have it."""
+        keys = self._sent.pop(task, None)
+        if keys is None:
+            return False
+        self._progress.sent -= len(keys)
+        self._spool(task, keys)
+        return True
+
+    def replay(self, task: str, documents: Sequence[Any]) -> None:
+        """Note that an earlier master left `task` in the spool."""
+        self._spool(task, self._board(documents))
+
+    def _board(self, documents: Sequence[Any]) -> list[str]:
+        keys = [key_of(document) for document in documents]
+        self._documents.update(zip(keys, documents, strict=True))
+        return keys
+
+    def _spool(self, task: str, keys: list[str]) -> None:
+        self._spooled[task] = keys
+        self._progress.spooled += len(keys)
+
+    def commit(self, task: str, known: Iterable[str]) -> None:
+        """Note that `task` is committed; `known` are the keys of the jobs whose ends are known.
+
+        The others are fed again: a job's record is torn, or the job is already committed, which
+        the feed will find out.
+        """
+        keys = self._spooled.pop(task, [])
+        self._progress.spooled -= len(keys)
+        for key in set(keys) - set(known):
+            document = self._documents.pop(key, _NOT_THERE)
+            if document is not _NOT_THERE:
+                self._again(document)
+
+    def land(self, key: str, *, again: bool) -> None:
+        """Note that a document has its verdict; with `again`, it is fed again."""
+        document = self._documents.pop(key, _NOT_THERE)
+        if again and document is not _NOT_THERE:
+            self._again(document)
+
+    def drop(self, tasks: Iterable[str]) -> None:
+        """Forget tasks that the engine has canceled, with their documents."""
+        for task in tasks:
+            keys = self._sent.pop(task)
+            self._progress.sent -= len(keys)
+            for key in keys:
+                self._documents.pop(key, None)

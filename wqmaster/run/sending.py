@@ -1,0 +1,78 @@
+"""Make tasks of the documents that the feed supplies, and submit them to the engine."""
+
+from collections.abc import Sequence
+
+from wqmaster.engines.base import Engine
+from wqmaster.jobs import wire
+from wqmaster.jobs.job import Task
+from wqmaster.jobs.molecule import Document
+from wqmaster.recipe.recipe import Recipe
+from wqmaster.run.building import Builder, Built, GivenUp
+from wqmaster.run.feed import Fed
+from wqmaster.run.flights import Flights
+from wqmaster.run.spool import Spool
+
+
+class Sender:
+    """Sends the tasks of one campaign; their ids begin with the master's `token`."""
+
+    def __init__(
+        self, token: str, recipe: Recipe, spool: Spool, engine: Engine, flights: Flights
+    ) -> None:
+        self._token = token
+        self._campaign = recipe.loaded.campaign
+        self._spool = spool
+        self._engine = engine
+        self._flights = flights
+        self._builder = Builder(recipe, spool)
+        self._count = 0
+
+    def send(self, fed: Sequence[Fed]) -> tuple[int, list[Document]]:
+        """Submit tasks for `fed`. A job with a remedy is a separate task.
+
+        Returns:
+            the number of tasks, and a failed attempt for each document from which no job can be
+            built, as the database stores it.
+
+        Raises:
+            CampaignError: no worker could run the first job; see `Builder.build`.
+        """
+        plain: list[Built] = []
+        changed: list[Built] = []
+        bad: list[Document] = []
+        for entry in fed:
+            built = self._builder.build(entry)
+            if isinstance(built, GivenUp):
+                bad.append(built.record)
+            else:
+                (changed if built.remedies else plain).append(built)
+        bundles = [plain] if plain else []
+        bundles += [[one] for one in changed]
+        for bundle in bundles:
+            self._submit(bundle)
+        return len(bundles), bad
+
+    def _submit(self, bundle: list[Built]) -> None:
+        self._count += 1
+        resources = self._campaign.resources
+        remedies = bundle[0].remedies
+        more = remedies.factors
+        least = resources.running_time_min
+        seconds = self._campaign.campaign_config.job_timeout
+        task = Task(
+            id=f"{self._token}-{self._count:09d}",
+            jobs=len(bundle),
+            time_limit_per_job=int(seconds * more.time),
+            inputs=tuple(dict.fromkeys(shared for one in bundle for shared in one.job.inputs)),
+            category=self._campaign.submit.queue or self._campaign.campaign,
+            cores=resources.cores,
+            memory=resources.memory and int(resources.memory * more.memory),
+            disk=resources.disk and int(resources.disk * more.disk),
+            compression=self._campaign.archive.compression,
+            running_time_min=least and least * len(bundle),
+            plain=not remedies,
+        )
+        inputs = wire.pack([one.job for one in bundle])
+        folder = self._spool.submit(task.id, [one.asked for one in bundle], inputs)
+        self._engine.submit(task, folder)
+        self._flights.send(task.id, [one.asked.document for one in bundle])
