@@ -115,3 +115,17 @@ def test_they_are_refused_for_a_calculation_that_needs_no_molecule(
     cli("check", path, code=2)
     assert "wqmaster.tasks.vina.dock" in cli.errors
     assert "reference_atoms" in cli.errors
+
+
+def test_an_atom_without_an_empty_orbital_has_a_result_without_a_gap(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    campaigns.insert({**WATER, "_id": "water"})
+    step = {"name": "gfn2", "parsers": ["energy", "homo_lumo_gap"]}
+    made = {**CONFIG, "args": [step]}
+    cli("run", campaigns.write(campaign_config=made, reference_atoms=True, engine="local"))
+    # GFN2 has an s orbital for H, and s and p orbitals for O, of which the triplet fills all four.
+    values = {number: atom["xtb"]["gfn2"] for number, atom in atoms_of(campaigns).items()}
+    assert values.keys() == {1, 8}
+    assert all(value["energy"] < 0 and value["homo_lumo_gap"] is None for value in values.values())
+    assert campaigns.documents.find_one({"_id": "water"})["xtb"]["gfn2"]["homo_lumo_gap"] > 0

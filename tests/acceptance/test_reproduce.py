@@ -72,6 +72,41 @@ def test_a_stale_result_and_one_of_another_recipe_are_refused(
     cli("reproduce", "77", code=2)
 
 
+def test_an_id_is_understood_as_a_data_set_states_it(
+    campaigns: Campaigns, cli: Cli, tmp_path: Path
+) -> None:
+    campaigns.waters(1)
+    hydrogen = {"atomic_numbers": [1, 1], "coordinates": [[0, 0.1, 0], [0.3, 0.4, 0.5]]}
+    campaigns.insert({"_id": "1", **hydrogen})
+    path = campaigns.write()
+    cli("run", path)
+    out = tmp_path / "data.jsonl"
+    cli("export", path, "--for", "jsonl", "-o", out)
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert {one["_id"] for one in rows} == {"1", '"1"'}
+    name = campaigns.settings()["campaign"]
+    for row in rows:
+        _id = 1 if len(row["atomic_numbers"]) == 3 else "1"
+        for text in (row["_id"], f"{row['_id']}#12", f"{name}/{row['_id']}"):
+            found = json.loads(cli("reproduce", path, text, "--json"))
+            assert (found["document"], found["agreement"]) == (_id, "identical")
+    cli("reproduce", path, '{"$ne": 1}', code=2)
+
+
+def test_an_adopted_result_and_a_number_that_is_none_are_named(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    path = done(campaigns, cli)
+    of = "xtb.gfn2"
+    campaigns.documents.update_one({"_id": 1}, {"$set": {f"{of}.energy": float("nan")}})
+    campaigns.documents.update_one(
+        {"_id": 2}, {"$set": {f"{of}._run.adopted": {"file": "old.out"}, f"{of}._run.recipe": "0"}}
+    )
+    assert "energy is nan" in cli("reproduce", path, "1", code=1)
+    cli("reproduce", path, "2", code=2)
+    assert "adopted from 'old.out'" in cli.errors
+
+
 def test_the_remedies_of_the_record_are_used_again(campaigns: Campaigns, cli: Cli) -> None:
     """The first attempt fails with 2 iterations; the remedy raises them."""
     config = campaigns.settings()["campaign_config"]

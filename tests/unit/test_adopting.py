@@ -2,6 +2,8 @@
 
 import gzip
 import os
+import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -123,6 +125,26 @@ def test_a_damaged_archive_is_refused_and_does_not_stop_the_walk(tmp_path: Path)
     assert isinstance(refused, Taken)
     assert (refused.relative, refused.reason) == ("a.out.gz", Reason.UNREADABLE)
     assert isinstance(found, Found)
+
+
+def test_an_archive_is_not_taken_for_the_output_in_it(tmp_path: Path) -> None:
+    (tmp_path / "job.out").write_text(BANNER)
+    (tmp_path / "notes.txt").write_text("none")
+    for name, kind in (("a.tar", "w"), ("b.tar.gz", "w:gz")):
+        with tarfile.open(tmp_path / name, kind) as file:
+            file.add(tmp_path / "job.out", "job.out")
+    with tarfile.open(tmp_path / "c.tar", "w") as file:
+        file.add(tmp_path / "notes.txt", "notes.txt")
+    with zipfile.ZipFile(tmp_path / "d.zip", "w") as zipped:
+        zipped.write(tmp_path / "job.out", "job.out")
+    walk = Walk(str(tmp_path), "orca")
+    *refused, found = walk.found()
+    assert isinstance(found, Found)
+    assert found.relative == "job.out"
+    assert [(one.relative, one.reason) for one in refused if isinstance(one, Taken)] == [
+        (name, Reason.UNREADABLE) for name in ("a.tar", "b.tar.gz", "d.zip")
+    ]
+    assert walk.skipped == {"archives": 1}
 
 
 def test_any_path_has_an_id_that_can_be_stored_and_different_paths_differ() -> None:

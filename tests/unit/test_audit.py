@@ -1,6 +1,7 @@
 """The parts of an audit: sample, statistics, signs of wrong forces, and the campaign's key."""
 
 import random
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,19 @@ from wqmaster.campaign.units import force_noise
 from wqmaster.checks.table import checks_of
 from wqmaster.database.audits import Estimate, Noise, noise_of
 from wqmaster.datasets.frame import Frame
+from wqmaster.datasets.source import LeftOut
 from wqmaster.datasets.units import EV_PER_ANGSTROM, EV_PER_EH
 from wqmaster.errors import CampaignError
 from wqmaster.offline.audit import canary
 from wqmaster.offline.audit.derived import of_accuracy
-from wqmaster.offline.audit.report import refused
-from wqmaster.offline.audit.sampling import draw
+from wqmaster.offline.audit.recipes import Recomputation
+from wqmaster.offline.audit.report import Compared, Report, Single, refused, reported
+from wqmaster.offline.audit.sampling import Stratum, draw
 from wqmaster.offline.audit.signs import powers, signs
 from wqmaster.offline.audit.statistics import Difference, difference, summary
 from wqmaster.offline.differences import Agreement, compared
 from wqmaster.recipe.resolving import resolve
+from wqmaster.tasks.program import Change
 
 MEV_PER_ANGSTROM = 1000 * EV_PER_ANGSTROM
 
@@ -255,6 +259,38 @@ def test_each_quantity_has_the_tolerance_of_its_unit() -> None:
         "gradient": Agreement.WITHIN,
         "dipole": Agreement.IDENTICAL,
     }
+
+
+def report_of(*pairs: tuple[Frame, Frame]) -> Report:
+    """The report on labels beside tighter ones, with a setting that changes nothing."""
+    how = Recomputation("f", {"grid": 1}, (Change("grid", lambda options: {"grid": 5}),))
+    found = [difference(*pair) for pair in pairs]
+    singles = [Single("grid", [(one, one) for one in found])]
+    about = {"step": "sp", "recipe": "r", "sample": len(pairs), "seed": 0}
+    sizes = {len(one.numbers) for one, _ in pairs}
+    strata = [Stratum(size, size, len(pairs), ()) for size in sorted(sizes)]
+    compared_ = Compared(pairs, LeftOut(), {})
+    return reported(how, strata, compared_, singles, about, "level", datetime.now(UTC))
+
+
+def test_options_that_change_nothing_are_no_sign_of_good_labels() -> None:
+    label = frame([[0.1, 0, 0]])
+    said = "\n".join(report_of((label, label), (label, label)).lines())
+    assert "was not measured" in said
+    assert "1 atom:" in said
+    assert "-0%" not in said
+    noisy = report_of((label, frame([[0.2, 0, 0]])), (label, frame([[0.3, 0, 0]])))
+    assert "was not measured" not in "\n".join(noisy.lines())
+
+
+def test_a_small_sample_has_a_note_and_one_structure_no_interval() -> None:
+    label = frame([[0.1, 0, 0]])
+    pairs = [(label, frame([[0.1 + number, 0, 0]])) for number in range(1, 13)]
+    (forces,) = [line for line in report_of(pairs[0]).lines() if line.startswith("  forces")]
+    assert " to " not in forces
+    for number, has_note in ((1, True), (9, True), (12, False)):
+        said = "\n".join(report_of(*pairs[:number]).lines())
+        assert ("larger --sample" in said) == has_note
 
 
 @pytest.mark.parametrize(

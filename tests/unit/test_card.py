@@ -284,3 +284,10 @@ def test_a_histogram_has_bins_for_all_numbers():
     for fraction in (0.05, 0.5, 0.95):
         assert many.quantile(fraction) == pytest.approx(np.quantile(sample, fraction), rel=0.01)
     assert all(low < high and number for low, high, number in many.bins())
+
+
+def test_the_noise_of_labels_is_stated_with_its_interval(tmp_path):
+    mean = {"value": 0.013030386644096635, "low": 0.003586935, "high": 0.017301885}
+    text, record = text_with(small_card(noise={"force component, mean": mean}), tmp_path)
+    assert "0.01303 (95 % confidence: 0.003587 to 0.0173)" in cells(text)
+    assert json.loads(record)["noise"]["force component, mean"] == mean

@@ -326,3 +326,18 @@ def test_the_path_is_that_of_the_file(tmp_path):
     path = tmp_path / "set.aselmdb"
     written(target, path, FRAMES)
     assert [entry.name for entry in Path(tmp_path).iterdir()] == ["set.aselmdb"]  # no lock file
+
+
+@ALL
+@pytest.mark.parametrize(
+    "name_of_frame", ["_JSON 1", "_JSON", "\0", "1\0", "a\0b", "#", "'", "True"]
+)
+def test_a_strange_id_is_written_as_it_is_or_left_out_alone(name, name_of_frame, tmp_path):
+    target = TARGETS[name]
+    path = tmp_path / f"set{target.suffix}"
+    given = [replace(FRAMES[0], id=name_of_frame), *_neutral_singlets()]
+    kept = written(target, path, given)
+    assert verify(path, target, kept).compared == len(kept)
+    has_fixed_texts = name in ("aimnet", "spice", "ani")
+    lost = has_fixed_texts and name_of_frame.endswith("\0")
+    assert len(kept) == len(given) - lost

@@ -229,6 +229,30 @@ def test_a_printout_that_states_neither_is_not_compared_with_the_command_line() 
     assert xtb.diagnose(Output(run), wrong, {}) is not None
 
 
+def test_the_occupations_of_a_printout_that_states_neither_show_no_or_one_unpaired_electron() -> (
+    None
+):
+    stated = files("optimize")["stdout"].decode()
+    text = stated.replace(SETUP_OF_6_7.replace("1  ", "0  "), "")
+    assert text != stated
+    homo = "4        2.0000"
+    assert homo in text
+
+    def unpaired(old: str, new: str) -> int:
+        found: int = xtb.unpaired_electrons(Output({"stdout": text.replace(old, new).encode()}))
+        return found
+
+    assert unpaired("", "") == 0
+    assert unpaired(homo, "4        1.0000") == 1
+    # Two electrons in two orbitals are those of a triplet, or of a singlet at a temperature.
+    two = text.replace(homo, "4        1.0000").replace("3        2.0000", "3        1.0000")
+    fraction = text.replace(homo, "4        1.9000")
+    unmarked = text.replace("(HOMO)", "")
+    for other in (two, fraction, unmarked):
+        with pytest.raises(ParseError, match="does not state"):
+            xtb.unpaired_electrons(Output({"stdout": other.encode()}))
+
+
 COPY = (
     "[WARNING] Please study the warnings concerning your input carefully\n"
     "-2- userdata_read: could not find 'xtb.inp'\n"

@@ -79,6 +79,8 @@ def test_pyscf_keeps_the_contract() -> None:
             "solvation_energy": -0.00731504127451043,
             "mulliken_charges": [-0.40158084781274006, 0.2008925280193834, 0.20068831979335755],
             "iao_charges": [-0.49941525790320895, 0.24977080139329644, 0.24964445650991068],
+            "mulliken_spins": [0.0, 0.0, 0.0],
+            "iao_spins": [0.0, 0.0, 0.0],
             "homo_lumo_gap": 0.7366073752950941,
             "basis_functions": 7,
             "charge": 0,
@@ -368,3 +370,18 @@ def test_the_last_frame_is_where_the_optimization_ended() -> None:
     assert [frame["converged"] for frame in found] == [False] * (len(found) - 1) + [True]
     energy = parsers.energy(output("optimize").beside(FILE))
     assert found[-1]["energy"] == pytest.approx(energy, abs=1e-8)
+
+
+def test_a_molecule_without_an_empty_orbital_has_no_gap() -> None:
+    def fill(report: Any) -> None:
+        values = report["values"]
+        values["orbital_occupations"] = [2.0] * len(values["orbital_occupations"])
+        del values["homo_lumo_gap"]
+
+    assert parsers.homo_lumo_gap(output("optimize", fill)) is None
+
+    def damage(report: Any) -> None:
+        del report["values"]["homo_lumo_gap"]
+
+    with pytest.raises(ParseError):
+        parsers.homo_lumo_gap(output("optimize", damage))

@@ -78,6 +78,7 @@ def test_with_other_fractions_only_what_lies_between_the_borders_moves():
         ("0.8,0.1,0.1", {"train": 0.8, "valid": 0.1, "test": 0.1}),
         ("0.9, 0.1", {"train": 0.9, "valid": 0.1}),
         ("1", {"train": 1.0}),
+        ("1/3,1/3,1/3", {"train": 1 / 3, "valid": 1 / 3, "test": 1 / 3}),
         ("fit=0.25,hold-out=0.75", {"fit": 0.25, "hold-out": 0.75}),
         (",".join(f"p{number}=0.1" for number in range(10)), {f"p{n}": 0.1 for n in range(10)}),
     ],
@@ -92,7 +93,7 @@ def test_fractions_are_read_with_names_or_without(text, wanted):
         *("", "0.8,0.1", "0.8,0.3", "0.8,0.2,0", "1.5,-0.5", "nan", "inf", "0.8,x", "0.8,,0.2"),
         *("a=0.5,0.5", "a=0.5,a=0.5", "a=0.5,A=0.5", "../x=1", "=1", "a b=1", ".a=1", "a=1e400"),
         *("0.25,0.25,0.25,0.25", ",".join(f"p{number}={1 / 11!r}" for number in range(11))),
-        "0.8,0.1,0.1000001",
+        *("0.8,0.1,0.1000001", "1/0,1/2", "1/,1/2", "1/2/1,1/2", "inf/inf,1"),
     ],
 )
 def test_wrong_fractions_are_refused(text):

@@ -1,5 +1,6 @@
 """wqmaster reproduce: compute one stored result again, and compare."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import click
 from wqmaster.cli.common import loaded, possible_ids, printable
 from wqmaster.cli.output import Output, json_option
 from wqmaster.database.documents import Store
+from wqmaster.datasets.ids import ids_of_row
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import NothingMatches
 from wqmaster.jobs.molecule import Document, shown_id
@@ -18,12 +20,26 @@ from wqmaster.recipe.resolving import resolve
 from wqmaster.run import assembly
 from wqmaster.run.programs import check_programs
 
+# The number of a frame, which a data set adds to the id of a document.
+_FRAME = re.compile(r"#[0-9]+$")
+
 
 def _document(store: Store, text: str) -> Document:
-    for candidate in possible_ids(text):
-        found = store.one(candidate)
-        if found is not None:
-            return found
+    """The document with this id, as it is typed elsewhere or as a data set states it.
+
+    A data set adds the number of a frame, and if it holds several campaigns, their names.
+
+    Raises:
+        NothingMatches: there is none.
+    """
+    mixed = store.reader.has_other_ids_than_texts()
+    without_campaign = text.removeprefix(f"{store.campaign.campaign}/")
+    for stated in dict.fromkeys((text, without_campaign)):
+        for typed in dict.fromkeys((stated, _FRAME.sub("", stated))):
+            for candidate in (*ids_of_row(typed, mixed=mixed), *possible_ids(typed)):
+                found = store.one(candidate)
+                if found is not None:
+                    return found
     raise NothingMatches(
         f"there is no document {text!r} in {store.documents.full_name}",
         code=ErrorCode.DOCUMENT_NOT_FOUND,

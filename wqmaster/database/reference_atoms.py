@@ -33,6 +33,20 @@ def elements_of(
     return [SYMBOLS[number] for number in sorted(numbers - {0})]
 
 
+def multiplicity_of(asked: ReferenceAtoms, symbol: str) -> int | None:
+    """The multiplicity of an element's atom; None if its ground state is not known."""
+    return asked.multiplicities.get(symbol, GROUND_STATES.get(symbol))
+
+
+def is_asked_for(asked: ReferenceAtoms, symbol: str, multiplicity: int) -> bool:
+    """Whether this atom is among those that a campaign asks for.
+
+    Atoms that it asked for before stay in the database when the campaign file changes.
+    """
+    is_listed = asked.elements is None or symbol in asked.elements
+    return is_listed and multiplicity_of(asked, symbol) == multiplicity
+
+
 def documents_of(
     campaign: Campaign, asked: ReferenceAtoms, elements: list[str]
 ) -> Iterator[Document]:
@@ -45,7 +59,7 @@ def documents_of(
     """
     fields = campaign.molecule
     for symbol in asked.elements or elements:
-        known = asked.multiplicities.get(symbol, GROUND_STATES.get(symbol))
+        known = multiplicity_of(asked, symbol)
         if known is None:
             raise ValueError(
                 f"the ground state of {symbol} is not known; state its multiplicity: "

@@ -73,7 +73,7 @@ class ResultReader:
         path = f"{self._key}.{step}"
         kind = {
             "recipe": f"${path}._run.recipe",
-            "adopted": {"$gt": [f"${path}._run.adopted", None]},
+            "adopted": {"$eq": [{"$type": f"${path}._run.adopted"}, "object"]},
         }
         groups = self._documents.aggregate(
             [
@@ -81,10 +81,13 @@ class ResultReader:
                 {"$group": {"_id": kind, "count": {"$sum": 1}}},
             ]
         )
-        return {
-            (group["_id"].get("recipe"), group["_id"]["adopted"]): group["count"]
-            for group in groups
-        }
+        found: dict[tuple[str | None, bool], int] = {}
+        for group in groups:
+            # What is not a text, which only a user can have stored, states nothing.
+            stated = group["_id"].get("recipe")
+            key = (stated if isinstance(stated, str) else None, group["_id"]["adopted"])
+            found[key] = found.get(key, 0) + group["count"]
+        return found
 
     def has_other_ids_than_texts(self) -> bool:
         """Whether some documents have an `_id` that is not a text."""

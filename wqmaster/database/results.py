@@ -262,9 +262,9 @@ class Results:
                     {
                         "$group": {
                             "_id": {
-                                "hash": {"$ifNull": [f"${path}._run.recipe", None]},
+                                "hash": _text(f"${path}._run.recipe"),
                                 "old": {"$eq": [{"$type": f"${path}._run.computed"}, "missing"]},
-                                "parsers": {"$ifNull": [f"${path}._run.parser_version", None]},
+                                "parsers": _text(f"${path}._run.parser_version"),
                             },
                             "count": {"$sum": 1},
                         }
@@ -301,7 +301,11 @@ class Results:
             batchSize=_STREAM_BATCH_DOCUMENTS,
         ):
             stated, has = found.pop(_RUNS), found.pop(_THERE)
-            steps = {step: stated[step] or {} for step in stated if has[step]}
+            steps = {
+                step: run if isinstance(run, dict) else {}
+                for step, run in stated.items()
+                if has[step]
+            }
             yield WithResults(found, steps)
 
     def lacking(
@@ -336,3 +340,8 @@ def _of_earlier_attempt(path: str, run: Document) -> Document:
 def _made_by(path: str, run: Document) -> Document:
     """A query for the result at `path`, if it comes from `run`, the `_run` of a result."""
     return {f"{path}._run.{name}": run[name] for name in ("attempt", "finished")}
+
+
+def _text(field: str) -> Document:
+    """An expression for the field; null if it is missing or, since users edit, not a text."""
+    return {"$cond": [{"$eq": [{"$type": field}, "string"]}, field, None]}

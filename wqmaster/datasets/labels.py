@@ -104,6 +104,8 @@ def labels_of(recipe: Recipe, wishes: Wishes) -> Labels:
             values[label] = name
         if label == "energy" and wish is not None:
             _check_total(recipe, wish)
+        if label == "charges" and wish is not None:
+            _check_charges(recipe, wish)
     if "energy" not in values:
         raise _wrong(
             recipe,
@@ -113,6 +115,20 @@ def labels_of(recipe: Recipe, wishes: Wishes) -> Labels:
     foreign = _foreign(step, values)
     source, value, stays = _geometry(recipe, step, wishes.geometry)
     return Labels(step, values, source, value, stays, foreign, tuple(_doubts(step, foreign)))
+
+
+def _check_charges(recipe: Recipe, name: str) -> None:
+    """Check that `name` is not a common quantity that is anything but atomic charges.
+
+    Raises:
+        CampaignError: it is one.
+    """
+    quantity, meant = QUANTITIES.get(name), QUANTITIES["charges"]
+    if quantity is None or (quantity.unit, quantity.shape) == (meant.unit, meant.shape):
+        return
+    raise _wrong(
+        recipe, f"--charges {name}: '{name}' is not atomic charges, but {quantity.meaning}"
+    )
 
 
 def _check_total(recipe: Recipe, name: str) -> None:

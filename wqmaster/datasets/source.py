@@ -1,24 +1,25 @@
 """Read the results of a campaign from its database as frames."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
-from wqmaster.database.attempts import key_of
 from wqmaster.database.audits import Noise
 from wqmaster.database.documents import Store
-from wqmaster.database.reference_atoms import REFERENCE_ATOM
+from wqmaster.database.reference_atoms import REFERENCE_ATOM, is_asked_for
 from wqmaster.database.result_reader import WithValues
 from wqmaster.datasets.base import Level
 from wqmaster.datasets.frame import Floats, Frame
+from wqmaster.datasets.ids import id_of_row
 from wqmaster.datasets.labels import ADOPTED_GEOMETRY, Labels
+from wqmaster.datasets.stored import Unusable, array_of, checks_of, shape_of
 from wqmaster.errors import BadDocument
 from wqmaster.jobs.molecule import Document, Molecule, differences, from_document
 from wqmaster.recipe.recipe import Recipe
@@ -27,6 +28,7 @@ from wqmaster.recipe.recipe import Recipe
 _ROUNDED_ANGSTROM = 5e-6
 # How many documents are named for each reason.
 MAX_EXAMPLES = 5
+_FAILED_PER_QUERY = 1000
 # Optional fields of documents that describe the molecule.
 SMILES, TITLE = "smiles", "title"
 # The keys of an adopted recipe that state its level of theory: the first is ORCA's, the others are
@@ -45,6 +47,8 @@ class Reason(StrEnum):
     OTHER_JOB = "its geometry comes from another job than its values"
     NO_FRAME = "a frame is not a mapping"
     OTHER_STATE = "its charge or multiplicity differs from the document's"
+    OTHER_ROOT = "its energy is that of an excited state for which no gradient was computed"
+    OTHER_ATOM = "a reference atom that the campaign file no longer asks for"
 
 
 @dataclass
@@ -60,12 +64,6 @@ class LeftOut:
         named = self.examples.setdefault(reason, [])
         if len(named) < MAX_EXAMPLES:
             named.append(str(document))
-
-
-class _Unusable(Exception):
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = str(reason)
 
 
 @dataclass(frozen=True)
@@ -118,13 +116,15 @@ class Source:
         """What the last audit of these results found; None if there was none."""
         return self._store.audits.latest(self.labels.name, self.labels.step.hash)
 
-    def failures(self) -> Mapping[str, int]:
-        """The number of failed documents, by failure class."""
-        return self._store.ledger.by_class()
-
-    def failed(self, kind: str) -> Iterator[Any]:
-        """The ids of the documents that failed with this class."""
-        return self._store.ledger.failed(kind)
+    def count_failures(self) -> None:
+        """Count the selected documents that failed and have no result of the exported step."""
+        missing = {f"{self.recipe.loaded.campaign.output_key}.{self.labels.name}": None}
+        query = {"$and": [self._store.selecting(self._chosen.query), missing]}
+        for kind in self._store.ledger.by_class():
+            failed = self._store.ledger.failed(kind)
+            while ids := list(islice(failed, _FAILED_PER_QUERY)):
+                for document_id in self._store.selected(query, ids):
+                    self.left_out.add(f"failed: {kind}", self._key(document_id))
 
     def energies(self) -> Iterator[Frame]:
         """Yield the frames with no label but the energy; this does not count as reading them."""
@@ -162,8 +162,14 @@ class Source:
         return found or [own]
 
     def reference_atoms(self) -> Iterator[Frame]:
-        """Yield the isolated atoms that the campaign has added to the documents."""
-        yield from self._found({REFERENCE_ATOM: {"$ne": None}})
+        """Yield the isolated atoms that the campaign asks for."""
+        asked = self.recipe.loaded.campaign.reference_atoms
+        for frame in self._found({REFERENCE_ATOM: {"$ne": None}}):
+            symbol = frame.symbols[0]
+            if asked is not None and is_asked_for(asked, symbol, frame.multiplicity):
+                yield frame
+            else:
+                self.left_out.add(Reason.OTHER_ATOM, frame.id)
 
     def frames(self) -> Iterator[Frame]:
         """Yield the frames without reference atoms, in the order of the documents' `_id`."""
@@ -182,18 +188,11 @@ class Source:
             self.documents += 1
             try:
                 yield from self._of(one)
-            except _Unusable as error:
+            except Unusable as error:
                 self.left_out.add(error.reason, one.document["_id"])
 
     def _key(self, document_id: Any) -> str:
-        """The `_id` as a text that no other document has.
-
-        An id that is a text stays as it is, unless some documents have ids of other types and it
-        reads like one of those, such as "1" beside 1.
-        """
-        if isinstance(document_id, str) and not (self._mixed_ids and _reads_as_json(document_id)):
-            return document_id
-        return key_of(document_id)
+        return id_of_row(document_id, mixed=self._mixed_ids)
 
     @cached_property
     def _mixed_ids(self) -> bool:
@@ -202,23 +201,25 @@ class Source:
     def _of(self, found: WithValues) -> Iterator[Frame]:
         document, values = found.document, found.steps[self.labels.name]
         run = values.get("_run")
-        if not isinstance(run, Mapping) or not run.get("recipe") or not run.get("molecule"):
-            raise _Unusable(Reason.UNDECLARED)
+        if not isinstance(run, Mapping) or not run.get("molecule"):
+            raise Unusable(Reason.UNDECLARED)
+        if not isinstance(run.get("recipe"), str) or not run["recipe"]:
+            raise Unusable(Reason.UNDECLARED)
         if self.accepted is not None and run["recipe"] not in self.accepted:
-            raise _Unusable(Reason.OTHER_RECIPE)
+            raise Unusable(Reason.OTHER_RECIPE)
         campaign = self.recipe.loaded.campaign
         try:
             molecule = from_document(document, campaign.molecule)
         except BadDocument as error:
-            raise _Unusable(Reason.NO_MOLECULE) from error
+            raise Unusable(Reason.NO_MOLECULE) from error
         if any(differences(run, molecule, self.recipe.fields)):
-            raise _Unusable(Reason.STALE)
+            raise Unusable(Reason.STALE)
         if "frames" in self.labels.values:
             yield from self._evaluations(found, molecule, values, run)
             return
         natoms = molecule.natoms
         labels = {
-            label: _array(values.get(name), _shape(label, natoms), name)
+            label: array_of(values.get(name), shape_of(label, natoms), name)
             for label, name in self.labels.values.items()
         }
         energy = labels.pop("energy")
@@ -231,20 +232,24 @@ class Source:
         """Yield the frames of an optimization."""
         entries = values.get("frames")
         if not isinstance(entries, list) or not entries:
-            raise _Unusable("the value 'frames' is missing")
+            raise Unusable("the value 'frames' is missing")
         natoms = molecule.natoms
         for number, entry in enumerate(entries):
             try:
                 if not isinstance(entry, Mapping):
-                    raise _Unusable(Reason.NO_FRAME)
+                    raise Unusable(Reason.NO_FRAME)
                 state = (
                     entry.get("charge", molecule.charge),
                     entry.get("multiplicity", molecule.multiplicity),
                 )
                 if state != (molecule.charge, molecule.multiplicity):
-                    raise _Unusable(Reason.OTHER_STATE)
+                    raise Unusable(Reason.OTHER_STATE)
+                # ORCA's final energy after `%tddft` alone is that of the first root, although the
+                # calculation is one of the ground state.
+                if entry.get("root") is not None and entry.get("gradient") is None:
+                    raise Unusable(Reason.OTHER_ROOT)
                 labels = (
-                    {"gradient": _array(entry["gradient"], (natoms, 3), "gradient")}
+                    {"gradient": array_of(entry["gradient"], (natoms, 3), "gradient")}
                     if entry.get("gradient") is not None
                     else {}
                 )
@@ -253,25 +258,25 @@ class Source:
                     molecule,
                     run,
                     number,
-                    _array(entry.get("geometry"), (natoms, 3), "geometry"),
-                    _array(entry.get("energy"), (), "energy"),
+                    array_of(entry.get("geometry"), (natoms, 3), "geometry"),
+                    array_of(entry.get("energy"), (), "energy"),
                     labels,
                 )
-            except _Unusable as error:
+            except Unusable as error:
                 self.left_out.add(error.reason, f"{molecule.id}, frame {number}")
 
     def _coordinates(self, found: WithValues, molecule: Molecule, run: Mapping[str, Any]) -> Floats:
         own = np.array(molecule.coordinates, dtype=np.float64).reshape(molecule.natoms, 3)
         if run.get("adopted") is not None:
             moved = found.steps[self.labels.name].get(ADOPTED_GEOMETRY)
-            return own if moved is None else _array(moved, own.shape, ADOPTED_GEOMETRY)
+            return own if moved is None else array_of(moved, own.shape, ADOPTED_GEOMETRY)
         step, value = self.labels.geometry_step, self.labels.geometry_value
         if step is None or value is None:
             return own
         values = found.steps[step]
         if not _same_job(values.get("_run"), run):
-            raise _Unusable(Reason.OTHER_JOB)
-        stored = _array(values.get(value), (molecule.natoms, 3), value)
+            raise Unusable(Reason.OTHER_JOB)
+        stored = array_of(values.get(value), (molecule.natoms, 3), value)
         if not self.labels.stays:
             return stored
         # The document's coordinates have all digits, so they are exported unless the program moved
@@ -293,8 +298,7 @@ class Source:
             # An ion's moments depend on the origin, which differs between programs.
             labels.pop("dipole", None)
             labels.pop("quadrupole", None)
-        checks = run.get("checks") if number is None else None
-        measured = checks if isinstance(checks, Mapping) else {}
+        measured, warned = checks_of(run) if number is None else ({}, ())
         smiles, title = found.further.get(SMILES), found.further.get(TITLE)
         key = self._key(molecule.id)
         version = run.get("program_version")
@@ -319,60 +323,12 @@ class Source:
             program=f"{run.get('program') or ''} {version or ''}".strip(),
             smiles=smiles if isinstance(smiles, str) else None,
             title=title if isinstance(title, str) else None,
-            checks={
-                str(name): float(value)
-                for name, value in (measured.get("values") or {}).items()
-                if isinstance(value, (int, float))
-            },
-            warned=tuple(map(str, measured.get("warned") or ())),
+            checks=measured,
+            warned=warned,
             start=np.array(molecule.coordinates, dtype=np.float64).reshape(molecule.natoms, 3),
             group=None if group is None else str(group),
             isolated=found.further.get(REFERENCE_ATOM) is not None,
         )
-
-
-def _reads_as_json(text: str) -> bool:
-    try:
-        json.loads(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _shape(label: str, natoms: int) -> tuple[int, ...]:
-    """The shape of a label of a molecule with `natoms` atoms."""
-    shapes: dict[str, tuple[int, ...]] = {
-        "energy": (),
-        "gradient": (natoms, 3),
-        "charges": (natoms,),
-        "spins": (natoms,),
-        "dipole": (3,),
-        "quadrupole": (3, 3),
-    }
-    return shapes[label]
-
-
-def _array(value: Any, shape: tuple[int, ...], name: str) -> Floats:
-    """The stored value `name` as an array of this shape.
-
-    Raises:
-        _Unusable: it is missing, has another shape, or holds something that is not finite.
-    """
-    if value is None:
-        raise _Unusable(f"the value '{name}' is missing")
-    try:
-        read = np.array(value)
-        # NumPy would turn true into 1 and "1" into 1.
-        found = read.astype(np.float64) if read.dtype.kind not in "bSU" else None
-    except (TypeError, ValueError):
-        found = None
-    if found is None:
-        raise _Unusable(f"the value '{name}' is not a table of numbers")
-    if found.shape != shape:
-        raise _Unusable(f"the value '{name}' does not fit the number of atoms")
-    if not np.isfinite(found).all():
-        raise _Unusable(f"the value '{name}' is not finite")
-    return found
 
 
 def _same_job(one: Any, other: Mapping[str, Any]) -> bool:

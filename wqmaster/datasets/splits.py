@@ -59,7 +59,7 @@ class Splits:
 
     @classmethod
     def parse(cls, text: str, seed: int = 0) -> "Splits":
-        """The parts that `--splits` names: "0.8,0.1,0.1" or "train=0.8,valid=0.1,test=0.1".
+        """The parts that `--splits` names: "0.8,0.1,0.1" or "train=8/10,valid=1/10,test=1/10".
 
         One to three fractions without names are those of train, valid and test.
 
@@ -81,8 +81,9 @@ class Splits:
         for raw, number in named:
             name = raw.strip()
             try:
-                fraction = float(number)
-            except ValueError:
+                above, slash, below = number.partition("/")
+                fraction = float(above) / (float(below) if slash else 1)
+            except (ValueError, ZeroDivisionError):
                 raise _wrong(f"{number.strip()!r:.60} is not a number") from None
             if name in fractions:
                 raise _wrong(f"two parts have the name {name!r:.60}")

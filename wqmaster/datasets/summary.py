@@ -11,6 +11,13 @@ from wqmaster.errors import CampaignError
 
 # If there are more levels of theory, the files do not name them.
 _MOST_LEVELS = 3
+# What a program's quadrupole moment is about. It matters unless the dipole moment is zero, too.
+# PySCF: `intor_symmetric('int1e_rr')` with the common origin at zero; ORCA's outputs state "The
+# origin for moment calculation is the CENTER OF MASS".
+_ORIGINS = {
+    "pyscf": "about the origin of the coordinates",
+    "orca": "about the center of mass unless %elprop Origin names another point",
+}
 
 
 def common_level(sources: Sequence[Source]) -> Level:
@@ -54,11 +61,15 @@ def meanings(sources: Sequence[Source]) -> dict[str, str]:
     """What each label is, by its name in `Frame`: the name, step and program of the value."""
     found: dict[str, list[str]] = {}
     for source in sources:
-        program = source.labels.step.function.program or "a function of the user"
+        known = source.labels.step.function.program
+        program = known or "a function of the user"
+        origin = _ORIGINS.get(known.name if known is not None else "", "about an unknown origin")
         for label, value in source.labels.values.items():
             words = f"'{value}' of step '{source.labels.name}' ({program})"
             if value in source.labels.foreign:
                 words += ", by a parser of the user, taken to be in atomic units"
+            if label == "quadrupole":
+                words += f", {origin}"
             for name in ("energy", "gradient") if label == "frames" else (label,):
                 found.setdefault(name, []).append(words)
     return {name: "; ".join(dict.fromkeys(words)) for name, words in found.items()}

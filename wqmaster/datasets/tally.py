@@ -12,9 +12,9 @@ from wqmaster.datasets.base import LABELS
 from wqmaster.datasets.frame import Frame
 from wqmaster.datasets.scratch import OnDisk
 
-# Each bin of a histogram is 1.0045 times as wide as the one before. The card lists wider ones:
+# Each bin of a histogram is 1.0011 times as wide as the one before. The card lists wider ones:
 # eight for each power of ten.
-_BINS_PER_DECADE = 512
+_BINS_PER_DECADE = 2048
 _LISTED_BINS_PER_DECADE = 8
 _MOST_DECADES = 15
 # How many ids are listed for each reason for leaving frames out, and how many reasons.
@@ -54,7 +54,7 @@ class Histogram:
         ]
 
     def quantile(self, fraction: float) -> float:
-        """The value that this fraction of the values does not exceed, to within half a percent."""
+        """The value that this fraction of the values does not exceed, to within 0.2 percent."""
         wanted = fraction * self.count
         seen = 0
         for place in sorted(self._bins):

@@ -107,7 +107,7 @@ def _walk(stored: Any, new: Any, unit: str | None, place: str, found: _Found) ->
             return
         for number, (one, two) in enumerate(zip(stored, new, strict=True)):
             _walk(one, two, unit, f"{place}[{number}]", found)
-    elif _is_number(stored) and _is_number(new):
+    elif _is_number(stored) and _is_number(new) and math.isfinite(stored) and math.isfinite(new):
         apart = abs(stored - new)
         if apart == 0:
             return
@@ -115,8 +115,7 @@ def _walk(stored: Any, new: Any, unit: str | None, place: str, found: _Found) ->
         if tolerance is None:
             tolerance = _RELATIVE_TOLERANCE * max(abs(stored), abs(new))
         found.largest = max(found.largest, apart)
-        ratio = apart / tolerance
-        found.excess = max(found.excess, ratio if math.isfinite(ratio) else math.inf)
+        found.excess = max(found.excess, apart / tolerance)
     elif stored != new:
         found.why = found.why or f"{place} is {stored!r:.40}, now {new!r:.40}"
 

@@ -107,6 +107,11 @@ def _check(
             f"{name}: the result does not state how it was computed",
             code=ErrorCode.RESULTS_UNDECLARED,
         )
+    if isinstance(adopted := run.get("adopted"), Mapping):
+        raise RecipeMismatch(
+            f"{name}: the result was adopted from {adopted.get('file')!r}, so it has the settings "
+            "of that output, and no record from which it could be computed again"
+        )
     # Versions before 0.2 hashed less, and recorded no parts of the molecule.
     known = step.hash if run.get("computed") else step.old_hash
     if run["recipe"] not in (step.hash, known):

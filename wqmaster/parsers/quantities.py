@@ -19,6 +19,8 @@ class Quantity:
     # The length of each axis: a number, "n" (atoms), "3n" or "any". () stands for a single value,
     # None for a shape that depends on the calculation.
     shape: tuple[int | str, ...] | None = ()
+    # Whether some molecules have no such value, so that it can be None.
+    optional: bool = False
 
 
 _PER_ATOM = ("n",)
@@ -49,7 +51,11 @@ QUANTITIES: Mapping[str, Quantity] = {
     "ir_intensities": Quantity("km/mol", "one for each of the `frequencies`", ("any",)),
     "orbital_energies": Quantity("Eh", "lowest first; [up, down] if unrestricted", None),
     "orbital_occupations": Quantity("", "in the shape of `orbital_energies`", None),
-    "homo_lumo_gap": Quantity("Eh", "lowest empty minus highest occupied orbital energy"),
+    "homo_lumo_gap": Quantity(
+        "Eh",
+        "lowest empty minus highest occupied orbital energy; None if no orbital is empty",
+        optional=True,
+    ),
     "dispersion_energy": Quantity("Eh", "dispersion correction, a part of `energy`"),
     "nl_energy": Quantity("Eh", "non-local (VV10) correlation energy, a part of `energy`"),
     "solvation_energy": Quantity("Eh", "energy of the implicit solvent, a part of `energy`"),
@@ -77,6 +83,8 @@ def not_numeric(name: str, value: Any) -> str | None:
     """
     quantity = QUANTITIES.get(name)
     if quantity is None or quantity.shape is None or name == "symbols":
+        return None
+    if value is None and quantity.optional:
         return None
     place = name
     while isinstance(value, (list, tuple)) and value:

@@ -174,7 +174,8 @@ def _text(text: str) -> str:
     file in ASCII, which matters since ASE opens files with the encoding of the locale.
     """
     first = re.split(r"[ ,;]", text, maxsplit=1)[0].lower()
-    if not _PLAIN.fullmatch(text) or first in _VALUES or text != text.strip():
+    is_plain = _PLAIN.fullmatch(text) and text == text.strip() and not text.startswith("_JSON")
+    if not is_plain or first in _VALUES:
         text = "_JSON " + json.dumps(text)
     if _BARE.fullmatch(text):
         return text

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from wqmaster.datasets.base import Unfit
+
 Row = Mapping[str, Any]
 # How much may wait in memory before it is written: in all groups together, and in one.
 _MOST_BYTES_WAITING = 16 << 20
@@ -58,7 +60,13 @@ class GroupedFile:
             self.file.attrs[name] = value
 
     def append(self, group: str, row: Row, constants: Mapping[str, Any] | None = None) -> None:
-        """Add a row to a group; if the group is new, its `constants` are written, too."""
+        """Add a row to a group; if the group is new, its `constants` are written, too.
+
+        Raises:
+            Unfit: a text ends with a NUL, which texts of fixed size lose.
+        """
+        if any(isinstance(value, str) and value.endswith("\0") for value in row.values()):
+            raise Unfit("an _id that ends with a NUL character, which HDF5 would drop")
         if group not in self._waiting:
             self._waiting[group] = _Waiting()
             if constants and group not in self.file:

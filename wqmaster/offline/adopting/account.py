@@ -28,7 +28,9 @@ class Account:
     # What the recipes that a report lists ask for.
     asked: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     files: int = 0  # all files in the folder, outputs or not
-    skipped: Counter[str] = field(default_factory=Counter)  # links, hidden and special files
+    skipped: Counter[str] = field(
+        default_factory=Counter
+    )  # links, archives, hidden and special files
     refused_file: Path | None = None
 
     def note_recipe(self, counts: Counter[str], taken: Taken) -> None:

@@ -22,6 +22,9 @@ _BANNERS = {
     "orca": b"* O   R   C   A *",
     "xtb": b"|                           x T B                           |",
 }
+# What tar archives have in their first block (POSIX, "ustar Interchange Format"), and how zip
+# archives begin.
+_TAR, _TAR_PLACE, _ZIP = b"ustar", 257, b"PK\x03\x04"
 # The endings of files that are not a program's printed output, and need not be opened.
 _NOT_PRINTED = (
     *(".xyz", ".engrad", ".hess", ".inp", ".gbw", ".densities", ".json", ".opt", ".cis"),
@@ -37,7 +40,8 @@ class Walk:
     folder: str
     program: str
     files: int = 0
-    skipped: Counter[str] = field(default_factory=Counter)  # "links", "hidden", "special"
+    # "links", "hidden", "special", "archives"
+    skipped: Counter[str] = field(default_factory=Counter)
 
     def found(self) -> Iterator[Found | Taken]:
         """Yield the outputs in the order of their paths, and a refusal for what cannot be read."""
@@ -103,7 +107,17 @@ class Walk:
         except OSError as error:
             return self._unreadable(path, error)
         # PowerShell writes UTF-16, in which every other byte of ASCII text is 0.
-        return _BANNERS[self.program] in head.replace(b"\0", b"")
+        has_banner = _BANNERS[self.program] in head.replace(b"\0", b"")
+        if not (head.startswith(_TAR, _TAR_PLACE) or head.startswith(_ZIP)):
+            return has_banner
+        if not has_banner:
+            self.skipped["archives"] += 1
+            return False
+        return Taken(
+            self._relative(path),
+            reason=Reason.UNREADABLE,
+            message="it is an archive; unpack it, and adopt the folder",
+        )
 
     def _unreadable(self, path: str, error: OSError) -> Taken:
         return Taken(

@@ -19,6 +19,8 @@ from wqmaster.offline.audit.statistics import Difference, difference, summary
 _WORST = 5
 # A setting that removes less than this share of the noise is not worth a recommendation.
 _WORTHWHILE_SHARE = 0.3
+# Below this number of structures, a bootstrap finds intervals that are too narrow.
+_FEWEST_STRUCTURES = 10
 _MEV = "meV/Angstrom"
 
 
@@ -97,6 +99,13 @@ class Report:
             yield f"  forces      {_both(noise.force_mean, noise.force_p95)} {_MEV} per component"
         if noise.rms_mean is not None and noise.rms_p95 is not None:
             yield f"  structures  {_both(noise.rms_mean, noise.rms_p95)} {_MEV}, RMS of the forces"
+        if noise.structures < _FEWEST_STRUCTURES:
+            yield (
+                f"  note        {noise.structures} structures are too few for intervals and "
+                "percentiles; draw a larger --sample"
+                if noise.structures > 1
+                else "  note        1 structure says nothing of the others; draw a larger --sample"
+            )
         for stratum in self.strata:
             yield f"  {_size(stratum)}"
         for one in self.worst:
@@ -107,7 +116,8 @@ class Report:
                 f"ranks {power['found']:.0%} in its own highest tenth"
             )
         for setting in self.settings:
-            yield f"  setting     {setting['name']} alone removes {setting['removes']:.0%}"
+            share = round(100 * setting["removes"]) or 0  # not -0
+            yield f"  setting     {setting['name']} alone removes {share}%"
         yield f"  advice      {advice(self)}"
 
 
@@ -116,12 +126,18 @@ def _both(mean: Estimate, p95: Estimate) -> str:
 
 
 def _estimate(found: Estimate) -> str:
+    if found.low == found.high == found.value:
+        return f"{found.value:.3g}"
     return f"{found.value:.3g} ({found.low:.3g} to {found.high:.3g})"
+
+
+def _atoms(count: int) -> str:
+    return f"{count} atom{'' if count == 1 else 's'}"
 
 
 def _size(stratum: Mapping[str, Any]) -> str:
     low, high = stratum["smallest"], stratum["largest"]
-    atoms = f"{low} atoms" if low == high else f"{low} to {high} atoms"
+    atoms = _atoms(low) if low == high else f"{low} to {high} atoms"
     text = f"size        {atoms}: {stratum['structures']} of {stratum['documents']:,} structures"
     if not stratum["structures"]:
         return text
@@ -132,7 +148,7 @@ def _size(stratum: Mapping[str, Any]) -> str:
 
 
 def _structure(one: Mapping[str, Any]) -> str:
-    text = f"{one['document']} ({one['atoms']} atoms): energy {one['energy']:.3g} meV per atom"
+    text = f"{one['document']} ({_atoms(one['atoms'])}): energy {one['energy']:.3g} meV per atom"
     if one["force_rms"] is not None:
         text += f", forces RMS {one['force_rms']:.3g}, largest {one['force_max']:.3g} {_MEV}"
     return text
@@ -149,7 +165,18 @@ def refused(noise: Noise) -> str:
 
 def advice(report: Report) -> str:
     """What to change in the campaign if the noise is too large."""
+    if _is_without_effect(report.noise):
+        return (
+            "the tighter options changed no digit of any value, so the noise was not measured; "
+            "name others with --tighter FILE"
+        )
     return f"if the noise is too large, {change(report)}"
+
+
+def _is_without_effect(noise: Noise) -> bool:
+    """Whether the tighter calculations gave the same values to the last digit."""
+    means = (noise.energy_mean, noise.force_mean)
+    return all(one is None or one.value == 0 for one in means)
 
 
 def change(report: Report) -> str:

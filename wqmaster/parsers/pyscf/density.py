@@ -2,13 +2,18 @@
 
 from wqmaster.errors import ParseError
 from wqmaster.parsers.base import Output, reads
-from wqmaster.parsers.pyscf.report import FILE, natoms, numbers, value
-
-_CLOSED = "a restricted calculation of a singlet has no spin populations"
+from wqmaster.parsers.pyscf.report import FILE, natoms, numbers, section, value
 
 
 def _per_atom(output: Output, name: str, why: str = "") -> list[float]:
     return numbers(value(output, name, why), name, natoms(output))  # type: ignore[no-any-return]
+
+
+def _spins(output: Output, name: str, why: str = "") -> list[float]:
+    """The spin populations of an analysis, which has charges, too; `why` they can be missing."""
+    if section(output, "method").get("scf") in ("RHF", "RKS"):
+        return [0.0] * len(_per_atom(output, f"{name}_charges", why))
+    return _per_atom(output, f"{name}_spins", why)
 
 
 @reads(FILE)
@@ -43,9 +48,9 @@ def mulliken_charges(output: Output) -> list[float]:
 def mulliken_spins(output: Output) -> list[float]:
     """Mulliken spin populations, shape (n,).
 
-    Raises a ParseError for a restricted calculation of a singlet.
+    They are zeros for a restricted calculation of a singlet.
     """
-    return _per_atom(output, "mulliken_spins", _CLOSED)
+    return _spins(output, "mulliken")
 
 
 @reads(FILE, per_atom=True)
@@ -58,9 +63,9 @@ def loewdin_charges(output: Output) -> list[float]:
 def loewdin_spins(output: Output) -> list[float]:
     """Loewdin spin populations, shape (n,).
 
-    Raises a ParseError for a restricted calculation of a singlet.
+    They are zeros for a restricted calculation of a singlet.
     """
-    return _per_atom(output, "loewdin_spins", _CLOSED)
+    return _spins(output, "loewdin")
 
 
 _NO_IAO = "there is no minimal basis (minao) for one of its elements"
@@ -79,9 +84,10 @@ def iao_charges(output: Output) -> list[float]:
 def iao_spins(output: Output) -> list[float]:
     """Spin populations from intrinsic atomic orbitals, shape (n,).
 
-    Raises a ParseError for a restricted calculation of a singlet.
+    They are zeros for a restricted calculation of a singlet. Raises a ParseError if PySCF has no
+    minimal basis for an element.
     """
-    return _per_atom(output, "iao_spins", _CLOSED)
+    return _spins(output, "iao", _NO_IAO)
 
 
 def _by_spin(output: Output, name: str) -> list[float] | list[list[float]]:
@@ -103,13 +109,16 @@ def orbital_occupations(output: Output) -> list[float] | list[list[float]]:
 
 
 @reads(FILE)
-def homo_lumo_gap(output: Output) -> float:
+def homo_lumo_gap(output: Output) -> float | None:
     """Lowest empty minus highest occupied orbital energy in Eh, over both spins.
 
-    Raises a ParseError if no orbital is empty.
+    None if no orbital is empty, as for He in a minimal basis.
     """
-    found = value(output, "homo_lumo_gap", "no orbital is empty")
-    return numbers(found, "homo_lumo_gap")  # type: ignore[no-any-return]
+    occupations = orbital_occupations(output)
+    rows = [row if isinstance(row, list) else [row] for row in occupations]
+    if all(occupation > 0 for row in rows for occupation in row):
+        return None
+    return numbers(value(output, "homo_lumo_gap"), "homo_lumo_gap")  # type: ignore[no-any-return]
 
 
 @reads(FILE)

@@ -19,6 +19,9 @@ from wqmaster.parsers.xtb.text import (
 EV_PER_EH = 27.21138505
 # The dashed line above and below the table of bond orders.
 _RULE = f" {75 * '-'}\n"
+_ORBITALS = "#    Occupation            Energy/Eh"
+# The printout gives occupations with four decimals.
+_WHOLE_TOLERANCE = 1e-4
 
 
 @reads("stdout", "xtbout.json")
@@ -54,7 +57,7 @@ def orbital_occupations(output: Output) -> list[float]:
 def _orbitals(text: str) -> list[tuple[float, float]]:
     """Occupation and energy (Eh) of each orbital in the printout."""
     found: list[tuple[float, float]] = []
-    lines = after(text, "#    Occupation            Energy/Eh")
+    lines = after(text, _ORBITALS)
     next(lines, None)
     for line in lines:
         words = line.split()
@@ -96,7 +99,7 @@ def homo_lumo_gap(output: Output) -> float | None:
     printed = boxed(text, "HOMO-LUMO GAP")
     if printed is None:
         raise ParseError("the block 'HOMO-LUMO GAP' is missing from stdout (GFN-FF has none)")
-    table = text.rfind("#    Occupation            Energy/Eh")
+    table = text.rfind(_ORBITALS)
     if table >= 0 and not ("(HOMO)" in text[table:] and "(LUMO)" in text[table:]):
         return None
     return printed / EV_PER_EH
@@ -163,7 +166,9 @@ def multiplicity(output: Output) -> int:
 def unpaired_electrons(output: Output) -> int:
     """The molecule's number of unpaired electrons, 2 S.
 
-    xtb 6.3 and 6.4 print the spin S instead, 6.5 and 6.6 print neither.
+    xtb 6.3 and 6.4 print the spin S instead. 6.5 and 6.6 print neither, but the occupations of the
+    orbitals show none or one unpaired electron. Two orbitals with one electron each do not show
+    their number, since the electronic temperature occupies degenerate orbitals of a singlet alike.
 
     Raises:
         ParseError: it is not stated (GFN-FF never states it), or it is stated only for an ion or
@@ -177,7 +182,34 @@ def unpaired_electrons(output: Output) -> int:
                 "the number of unpaired electrons in xtbout.json is not a whole number"
             )
         return value
-    stated = stated_unpaired(stdout(output))
+    text = stdout(output)
+    stated = stated_unpaired(text)
+    if stated is None and not is_of_an_ion(output):
+        stated = _unpaired_by_occupation(text)
     if stated is None:
         raise NotApplicable("the output does not state the number of unpaired electrons")
     return stated
+
+
+def _unpaired_by_occupation(text: str) -> int | None:
+    """The number of unpaired electrons if it is 0 or 1, from the orbitals around the HOMO."""
+    if _ORBITALS not in text:
+        return None
+    occupations: list[float] = []
+    has_homo = False
+    rows = after(text, _ORBITALS)
+    next(rows, None)
+    for line in rows:
+        words = line.split()
+        if words and set(words[0]) == {"-"}:
+            break
+        has_homo |= "(HOMO)" in words
+        values = [word for word in words if word not in ("(HOMO)", "(LUMO)")]
+        if len(values) == 4 and "..." not in values:
+            occupations.append(real(values[1], "an occupation"))
+    near = [min((0, 1, 2), key=lambda whole: abs(whole - one)) for one in occupations]
+    if not has_homo or any(
+        abs(one - whole) > _WHOLE_TOLERANCE for one, whole in zip(occupations, near, strict=True)
+    ):
+        return None
+    return near.count(1) if near.count(1) < 2 else None
