@@ -23,7 +23,7 @@ from wqmaster.parsers.quantities import misfit
 from wqmaster.recipe.judgement import Verdict, judge
 from wqmaster.recipe.recipe import JobUnfit, Recipe
 from wqmaster.recipe.retry import NO_REMEDIES, Remedies
-from wqmaster.run.assembly import worker_environment
+from wqmaster.run.hiring import worker_environment
 from wqmaster.run.programs import unnamed
 from wqmaster.system.tracebacks import told
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import os
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,32 +11,35 @@ from bson import json_util
 from bson.errors import BSONError
 from pymongo.errors import ExecutionTimeout, OperationFailure, PyMongoError
 
-from wqmaster import factory
 from wqmaster.campaign.loading import LoadedCampaign
-from wqmaster.campaign.models import Campaign
-from wqmaster.campaign.workers import BatchWorkers, LocalWorkers, NoWorkers
 from wqmaster.database import recipe_guard
 from wqmaster.database.base import SearchGoesOn
 from wqmaster.database.documents import Counts, Store
 from wqmaster.database.private_server import Mongod
 from wqmaster.database.reasons import is_about_query, reason
 from wqmaster.engines import choosing
-from wqmaster.engines.base import Engine
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import DatabaseError, FolderError, NothingMatches
-from wqmaster.factory import Handle
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run import campaign_folder
 from wqmaster.run.collector.pool import Collectors
 from wqmaster.run.collector.process import configuration
 from wqmaster.run.feed import Feed
 from wqmaster.run.guards import Guards
+from wqmaster.run.hiring import (
+    cores,
+    dismiss,
+    hire,
+    how_to_connect,
+    local_count,
+    worker_environment,
+)
 from wqmaster.run.keeping import Keeping
 from wqmaster.run.machine_guards import raise_descriptor_limit
 from wqmaster.run.master import Master
 from wqmaster.run.meters import meters
 from wqmaster.run.other_names import where_else
-from wqmaster.run.programs import asked_for_version, check_programs
+from wqmaster.run.programs import check_programs
 from wqmaster.run.progress import Progress, RunState
 from wqmaster.run.spool import Spool
 from wqmaster.run.staff import Staff
@@ -62,11 +64,6 @@ class RunOptions:
     stage: str | None = None  # what this run is a part of, for its progress
     exit_on_trouble: bool = False  # end, instead of waiting until trouble is mended
     canary: bool = True  # whether the campaign's canary goes first
-
-
-def cores() -> int:
-    """The number of cores that this process can use."""
-    return len(os.sched_getaffinity(0))
 
 
 def mongod(loaded: LoadedCampaign) -> Mongod:
@@ -195,56 +192,6 @@ def first_counts(store: Store) -> Counts | None:
         return None
 
 
-def worker_environment(loaded: LoadedCampaign) -> dict[str, str]:
-    """The environment for workers, without variables of the campaign file, which can be secret."""
-    return {name: value for name, value in os.environ.items() if name not in loaded.variables}
-
-
-def _factory(recipe: Recipe, name: str, engine: Engine, progress: Progress) -> Handle | None:
-    """The worker factory; None if the campaign uses none."""
-    loaded, campaign = recipe.loaded, recipe.loaded.campaign
-    folder = loaded.workforce_folder
-    port = engine.port
-    if isinstance(campaign.workers, NoWorkers) or port is None:
-        return None
-    progress.port = port
-    progress.host = campaign.workers.host or factory.this_host()
-    manager = factory.manager_of(campaign, None, port)
-    plan = factory.planned(
-        loaded, name, manager, recipe.programs(), local_count(campaign), asked_for_version(recipe)
-    )
-    size, slots = campaign.bundle.size, factory.worker_size(campaign).slots
-    if campaign.workers.managed:
-        environ = worker_environment(loaded)
-        try:
-            wanted = factory.Demand(progress.left, 0)
-            return factory.LastingFactory(
-                lambda: factory.Factory(
-                    plan, folder, environ, bundle=size, slots=slots, wanted=wanted
-                )
-            )
-        except factory.Locked as error:
-            log.warning("no factory was started: %s", error.message)
-            progress.notes.append(f"the master started no factory: {error.message}")
-    return factory.Detached(plan, folder, bundle=size, slots=slots)
-
-
-def _dismiss(workforce: Handle, progress: Progress) -> None:
-    left = workforce.close()
-    if left:
-        log.warning("%s", left)
-        progress.notes.append(left)
-
-
-def _how_to_connect(loaded: LoadedCampaign, engine: Engine) -> str | None:
-    """The command that starts workers; None if the engine needs none or the master starts them."""
-    workers = loaded.campaign.workers
-    by_hand = engine.how_to_connect()
-    if by_hand is None or not isinstance(workers, BatchWorkers):
-        return by_hand
-    return None if workers.managed else f"{this_command()} factory {loaded.typed} --start"
-
-
 def add_reference_atoms(store: Store, loaded: LoadedCampaign) -> list[str]:
     """Insert the reference atoms that are missing; return a note about them.
 
@@ -264,12 +211,6 @@ def add_reference_atoms(store: Store, loaded: LoadedCampaign) -> list[str]:
     if not added:
         return []
     return [f"{added} reference atom{'s' if added > 1 else ''} added to the documents"]
-
-
-def local_count(campaign: Campaign) -> int:
-    """The number of workers, if they run on this machine."""
-    stated = campaign.workers.count if isinstance(campaign.workers, LocalWorkers) else None
-    return stated or max(1, cores() // campaign.resources.cores)
 
 
 def run(
@@ -340,7 +281,7 @@ def run(
         if staff is None:
             environ = worker_environment(loaded)
             engine = choosing.create(name, loaded, local_count(campaign), environ)
-            progress.how_to_connect = _how_to_connect(loaded, engine)
+            progress.how_to_connect = how_to_connect(loaded, engine)
         else:
             engine = staff.engine
             staff.describe(progress)
@@ -348,9 +289,9 @@ def run(
         progress.waits_for_workers = (
             not campaign.workers.managed and progress.how_to_connect is not None
         )
-        workforce = staff.factory if staff else _factory(recipe, name, engine, progress)
+        workforce = staff.factory if staff else hire(recipe, name, engine, progress)
         if workforce is not None:
-            stack.callback(_dismiss, workforce, progress)
+            stack.callback(dismiss, workforce, progress)
         collectors = Collectors(
             staff.collectors if staff else max(1, cores() - 1),
             configuration(loaded, store.uri, recipe.hash),

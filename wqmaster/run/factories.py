@@ -13,7 +13,8 @@ from wqmaster.errors import CampaignError, EngineError, NothingMatches
 from wqmaster.factory import Plan
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run import campaign_folder
-from wqmaster.run.assembly import local_count, opened, worker_environment
+from wqmaster.run.assembly import opened
+from wqmaster.run.hiring import local_count, worker_environment
 from wqmaster.run.programs import asked_for_version
 from wqmaster.system import credentials
 from wqmaster.system.files import check_writable

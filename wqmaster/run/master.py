@@ -14,23 +14,24 @@ from wqmaster.database.attempts import key_of
 from wqmaster.database.base import CampaignStore
 from wqmaster.database.records import storable
 from wqmaster.engines.base import Engine, Returned
-from wqmaster.factory import Demand, Handle, Trouble
+from wqmaster.factory import Handle
 from wqmaster.jobs.molecule import Document
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run.collector.base import CollectorPool
 from wqmaster.run.collector.messages import Ended, EndedJob, JobFailure
 from wqmaster.run.database_link import DatabaseLink
-from wqmaster.run.factory_part import factory_trouble
 from wqmaster.run.feed import Fed, Feed
 from wqmaster.run.flights import Flights
 from wqmaster.run.guards import Guards
 from wqmaster.run.hosts import Hosts
+from wqmaster.run.inheritance import adopt, inherit
 from wqmaster.run.progress import Progress, RunState
 from wqmaster.run.sending import Sender
 from wqmaster.run.spool import Spool
 from wqmaster.run.storage import StorageGuard
 from wqmaster.run.stragglers import Stragglers
 from wqmaster.run.upkeep import TroubleLog, Upkeep
+from wqmaster.run.workers import Workers
 
 log = logging.getLogger("wqmaster.master")
 
@@ -40,8 +41,6 @@ HEARTBEAT_INTERVAL_SECONDS = 3.0
 SHOW_INTERVAL_SECONDS = 0.25
 # Time limit for feeding, because the heartbeat, Ctrl-C and returned tasks wait meanwhile.
 _FEEDING_SECONDS = 1.0
-# How many notes a run shows at its end; further problems with workers appear only in the log.
-_MAX_NOTES = 10
 
 
 class Master:
@@ -76,8 +75,8 @@ class Master:
         self._spool = spool
         self._engine = engine
         self._collectors = collectors
-        self._factory = factory
         self.progress = progress
+        self._workers = Workers(factory, progress)
         self._watch = watch
         self._limit = limit
         self._adopted = adopted
@@ -109,7 +108,6 @@ class Master:
         self._at_once = False
         self._beat = 0.0
         self._shown = 0.0
-        self._workers_trouble: Trouble | None = None
         # Tasks that the engine has returned and that are not yet in the spool.
         self._returning: deque[Returned] = deque()
         # Failed attempts of documents from which no job can be built.
@@ -147,8 +145,8 @@ class Master:
             CampaignLocked: another master took over.
             RunTroubled: something is wrong, and the run is not to wait.
         """
-        self._replay()
-        self._adopt()
+        inherit(self._recipe, self._spool, self._flights, self._collectors)
+        adopt(self._adopted, self._recipe, self._spool, self._flights, self._engine)
         while True:
             if not self.stopping:
                 self._fill()
@@ -182,40 +180,6 @@ class Master:
         return bool(self._collectors.busy) and not given_up
 
     # --- feeding -----------------------------------------------------------------------------
-
-    def _replay(self) -> None:
-        """Collect the returned tasks that an earlier master left in the spool."""
-        for task in self._spool.waiting():
-            try:
-                asked, _, _ = self._spool.read(task)
-            except (ValueError, TypeError, KeyError, FileNotFoundError):
-                asked = []
-            mine = (self._recipe.hash, self._recipe.target)
-            if any((job.recipe, job.target) != mine for job in asked):
-                place = self._spool.set_aside(task)
-                log.warning(
-                    "task %s belongs to another recipe, or its results to another place; it was "
-                    "moved to %s",
-                    task,
-                    place,
-                )
-                continue
-            self._flights.replay(task, [job.document for job in asked])
-            self._collectors.collect(task)
-
-    def _adopt(self) -> None:
-        """Take over the tasks that an earlier master of this run has left in the engine."""
-        mine = (self._recipe.hash, self._recipe.target)
-        for task in self._adopted:
-            try:
-                asked = self._spool.asked(task)
-            except (OSError, ValueError, TypeError, KeyError):
-                asked = []
-            if asked and all((job.recipe, job.target) == mine for job in asked):
-                self._flights.send(task, [job.document for job in asked])
-            else:
-                self._engine.cancel(task)
-                self._spool.drop(task)
 
     def _fill(self) -> None:
         size = self._campaign.bundle.size
@@ -379,7 +343,7 @@ class Master:
         if now < self._beat + HEARTBEAT_INTERVAL_SECONDS:
             return
         self._beat = now
-        self._look_at_factory()
+        self._workers.look(self._wanted(), is_needed=not self.stopping)
         self._upkeep.tend()
         running = self._engine.running()
         self.progress.hosts_running = len({task.host for task in running} - {""})
@@ -387,23 +351,6 @@ class Master:
         if self._link.usable():
             with self._link.bounded():
                 self._store.presence.heartbeat(self.token, self.progress.published())
-
-    def _look_at_factory(self) -> None:
-        factory = self._factory
-        if factory is None:
-            return
-        if not self.stopping:
-            factory.check()
-        trouble = factory.trouble()
-        if trouble and trouble.is_new(self._workers_trouble):
-            log.warning("workers: %s", trouble)
-            for line in factory.last():
-                log.warning("last output of a worker: %s", line)
-            if len(self.progress.notes) < _MAX_NOTES:
-                self.progress.notes.append(f"workers: {trouble}")
-        self._workers_trouble = trouble
-        self.progress.waits_for_workers = factory.awaited()
-        factory.tell(Demand(self._wanted(), self.progress.stats.workers))
 
     def _wanted(self) -> int | None:
         """The number of jobs that workers have yet to do; None if it is unknown."""
@@ -428,7 +375,7 @@ class Master:
             self._collectors.trouble,
             *self._upkeep.troubles(),
             self._engine.trouble(),
-            self._workers_trouble,
+            self._workers.trouble,
         )
         return "; ".join(dict.fromkeys(str(one) for one in all_of_it if one)) or None
 
@@ -438,7 +385,7 @@ class Master:
         Raises:
             RunTroubled: see `Upkeep.look`.
         """
-        mine = (self._link.trouble(), factory_trouble(self._factory))
+        mine = (self._link.trouble(), self._workers.lasting_trouble())
         known = [trouble for trouble in mine if trouble is not None]
         self._upkeep.look([*known, *self._upkeep.troubles()], self.progress.hold)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from wqmaster.database.private_server import Mongod
-from wqmaster.run import assembly
+from wqmaster.run import assembly, hiring
 from wqmaster.run.service.broker import Broker
 from wqmaster.run.service.examining import Examining
 from wqmaster.run.service.folder import Files
@@ -48,7 +48,7 @@ class Service:
             if self._shared.mongod_folder is not None:
                 stack.enter_context(Mongod(self._shared.mongod_folder).kept())
             workforce = Workforce(self._shared.staffing)
-            collectors = self._shared.collectors or max(1, assembly.cores() - 1)
+            collectors = self._shared.collectors or max(1, hiring.cores() - 1)
             self._broker = Broker(workforce, place / "logs", collectors=collectors)
             self._left: str | None = None
             stack.callback(self._close_broker)

@@ -10,7 +10,7 @@ from pathlib import Path
 from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.errors import UsageError
 from wqmaster.recipe.recipe import Recipe
-from wqmaster.run import assembly
+from wqmaster.run import assembly, hiring
 from wqmaster.run.programs import asked_for_version, check_programs
 from wqmaster.run.service.broker import Broker
 from wqmaster.run.service.files import differs
@@ -116,7 +116,7 @@ def run_together(
         broker = Broker(
             workforce,
             place / "logs",
-            collectors=max(1, assembly.cores() - 1),
+            collectors=max(1, hiring.cores() - 1),
             gives_up=True,
         )
         left: list[str] = []

@@ -13,7 +13,7 @@ from wqmaster.campaign.workers import BatchWorkers, LocalWorkers, NoWorkers
 from wqmaster.engines import choosing
 from wqmaster.errors import EngineError
 from wqmaster.factory import Demand, Handle
-from wqmaster.run.assembly import cores, local_count
+from wqmaster.run.hiring import cores, local_count
 from wqmaster.system.this_command import this_command
 
 log = logging.getLogger("wqmaster.service")
