@@ -69,7 +69,9 @@ def command(
                 passed = _audited(recipe, stages, stage, quiet=quiet)
                 if limit is not None:
                     limit = max(0, limit - passed)
-        options = assembly.RunOptions(watch=watch, limit=limit, grace=grace)
+        options = assembly.RunOptions(
+            watch=watch, limit=limit, grace=grace, asked_for={"engine": engine, "port": port}
+        )
         progress = stages.run(recipe, options)
     progress.notes = list(dict.fromkeys(stages.notes))
     summary(progress, recipe.loaded, campaign)

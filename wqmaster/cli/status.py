@@ -1,12 +1,13 @@
 """wqmaster status: show the progress of a campaign."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from wqmaster.cli.common import campaign_argument, counted, loaded, typed
+from wqmaster.cli.common import campaign_argument, counted, loaded, printable, typed
 from wqmaster.cli.output import Output, as_json, json_option
 from wqmaster.database import recipe_guard
 from wqmaster.database.documents import Store
@@ -48,6 +49,37 @@ def _left(seconds: float | None) -> str:
     return "time left unknown" if seconds is None else f"{duration(seconds)} left"
 
 
+def _control(found: dict[str, Any], campaign: Path) -> Iterator[str]:
+    """The pause, the blocked hosts and the last commands."""
+    pause = found["control"]["pause"]
+    if pause:
+        why = f": {printable(pause['reason'])}" if pause["reason"] else ""
+        yield (
+            f"paused    by {_who(pause['by'])} at {_time(pause['at'])}{why}; to go on: "
+            f"{this_command()} resume {typed(campaign)}"
+        )
+    for block in found["control"]["blocks"]:
+        until = f" until {_time(block['until'])}" if block["until"] else ""
+        yield f"blocked   {printable(block['host'])}{until}, by {_who(block['by'])}"
+    for command in found["commands"]:
+        answer = command["answer"]
+        said = printable(answer["message"]) if answer else _unanswered(command)
+        by = _who(command["by"])
+        yield f"command   {_time(command['at'])} {printable(command['verb'])} by {by}: {said}"
+
+
+def _unanswered(command: dict[str, Any]) -> str:
+    return "no master took it" if command["taken"] is None else "not answered yet"
+
+
+def _who(by: dict[str, Any]) -> str:
+    return printable(f"{by['user']} on {by['host']}")
+
+
+def _time(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
+
+
 def _lines(found: dict[str, Any], campaign: Path) -> Iterator[str]:
     yield f"campaign  {found['campaign']}"
     for name in STATES:
@@ -72,6 +104,7 @@ def _lines(found: dict[str, Any], campaign: Path) -> Iterator[str]:
             f"{live['tasks_waiting']} waiting for a worker, "
             f"{speed(live['jobs_per_second'])}, {_left(live['seconds_left'])}"
         )
+    yield from _control(found, campaign)
     if found["recipe_mismatch"]:
         yield (
             "recipe    results were computed with another recipe; to see the difference: "

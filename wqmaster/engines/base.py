@@ -72,7 +72,10 @@ class Engine(Protocol):
         """Cancel the tasks that no worker has received, and return their ids."""
 
     def block_host(self, host: str, seconds: float) -> None:
-        """Send no tasks to `host` for `seconds`."""
+        """Send no tasks to `host` for `seconds`. An earlier block that ends later stays."""
+
+    def unblock_host(self, host: str) -> None:
+        """Send tasks to `host` again, whatever has blocked it."""
 
     def stats(self) -> EngineStats:
         """The current counts of workers and tasks."""

@@ -237,6 +237,9 @@ class LocalEngine:
     def block_host(self, host: str, seconds: float) -> None:
         """Do nothing, since there is no other host."""
 
+    def unblock_host(self, host: str) -> None:
+        """Do nothing, since no host is ever blocked."""
+
     def stats(self) -> EngineStats:
         """The current counts; all slots together count as one worker with one core per slot."""
         return EngineStats(

@@ -145,8 +145,12 @@ class NdcctoolsEngine:
         return waiting
 
     def block_host(self, host: str, seconds: float) -> None:
-        """Send no tasks to `host` for `seconds`."""
+        """Send no tasks to `host` for `seconds`. An earlier block that ends later stays."""
         self._blocked.add(host, seconds)
+
+    def unblock_host(self, host: str) -> None:
+        """Send tasks to `host` again, whatever has blocked it."""
+        self._blocked.remove(host)
 
     def stats(self) -> EngineStats:
         """The manager's counts of workers and tasks."""
@@ -190,7 +194,13 @@ class _BlockedHosts:
     def add(self, host: str, seconds: float) -> None:
         """Block `host` for `seconds`."""
         self._manager.block_host(host)
-        self._until[host] = time.monotonic() + seconds
+        # A user's block must not end early because the run blocks the same host for a while.
+        self._until[host] = max(self._until.get(host, 0.0), time.monotonic() + seconds)
+
+    def remove(self, host: str) -> None:
+        """Unblock `host` now."""
+        if self._until.pop(host, None) is not None:
+            self._manager.unblock_host(host)
 
     def release(self) -> None:
         """Unblock the hosts that have been blocked long enough."""

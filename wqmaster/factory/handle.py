@@ -18,7 +18,7 @@ from wqmaster.errors import EngineError
 from wqmaster.factory import demand
 from wqmaster.factory.batch.registry import find_batch_system
 from wqmaster.factory.campaigns import identity
-from wqmaster.factory.demand import Demand
+from wqmaster.factory.demand import Demand, Numbers
 from wqmaster.factory.leftovers import Locked, remove_left, take_lock, workers_left
 from wqmaster.factory.plan import ENGINE_PROGRAMS, Plan
 from wqmaster.factory.supervisor import LOG_FILE, STATUS_FILE, Order
@@ -165,6 +165,9 @@ class Handle(Protocol):
     def tell(self, wanted: Demand) -> None:
         """Report the campaign's current demand."""
 
+    def resize(self, numbers: Numbers) -> None:
+        """Change how many workers the factory may have."""
+
     def trouble(self) -> Trouble | None:
         """A known problem with the factory or its workers; None if there is none."""
 
@@ -182,10 +185,16 @@ class _Reporting:
         self._place = place
         self._bundle = bundle
         self._slots = slots
+        self._numbers: Numbers | None = None
 
     def tell(self, wanted: Demand) -> None:
         """Report the campaign's current demand."""
-        demand.tell(self._place, wanted, wanted.workers(self._bundle, self._slots))
+        workers = wanted.workers(self._bundle, self._slots)
+        demand.tell(self._place, wanted, workers, self._numbers)
+
+    def resize(self, numbers: Numbers) -> None:
+        """Change how many workers the factory may have; the next report says so."""
+        self._numbers = numbers
 
     def trouble(self) -> Trouble | None:
         """The problem that the supervisor reports; None if there is none."""

@@ -5,9 +5,10 @@ import logging
 import logging.handlers
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bson import json_util
 from bson.errors import BSONError
@@ -29,6 +30,8 @@ from wqmaster.factory import Handle
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run.collector.pool import Collectors
 from wqmaster.run.collector.process import configuration
+from wqmaster.run.control import assembling
+from wqmaster.run.control.pausing import PauseGuard
 from wqmaster.run.feed import Feed
 from wqmaster.run.guards import Guards, SpoolGuard
 from wqmaster.run.master import Master
@@ -56,6 +59,9 @@ class RunOptions:
     limit: int | None = None  # the largest number of documents that this run computes
     grace: float = 60.0  # seconds that running tasks may take to finish after a stop
     stage: str | None = None  # what this run is a part of, for its progress
+    # What replaces settings of the file (`LoadedCampaign.replaced`); None: the recipe is not that
+    # of the file, and cannot be read again.
+    asked_for: Mapping[str, Any] | None = None
 
 
 def cores() -> int:
@@ -339,6 +345,20 @@ def run(
             keep_open=[lock.fileno()],
         )
         stack.callback(collectors.close)
+        pause = PauseGuard(f"{this_command()} resume {loaded.typed}")
+        control = assembling.control(
+            recipe,
+            token,
+            store,
+            pause,
+            engine=engine,
+            collectors=collectors,
+            workforce=workforce,
+            asked_for=options.asked_for,
+            local_count=local_count,
+            count=first_counts,
+            also={},
+        )
         master = Master(
             token=token,
             recipe=recipe,
@@ -348,7 +368,8 @@ def run(
             collectors=collectors,
             factory=workforce,
             progress=progress,
-            guards=Guards([SpoolGuard(progress)]),
+            guards=Guards([pause, SpoolGuard(progress)]),
+            control=control,
             watch=options.watch,
             limit=options.limit,
             after=after,

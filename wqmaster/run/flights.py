@@ -1,6 +1,6 @@
 """The documents between the feed and their verdicts, and the tasks that hold them."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any
 
 from wqmaster.database.attempts import key_of
@@ -88,7 +88,27 @@ class Flights:
     def drop(self, tasks: Iterable[str]) -> None:
         """Forget tasks that the engine has canceled, with their documents."""
         for task in tasks:
-            keys = self._sent.pop(task)
-            self._progress.sent -= len(keys)
-            for key in keys:
+            for key in self._ground(task):
                 self._documents.pop(key, None)
+
+    def recall(self, tasks: Iterable[str], without: Container[str] = ()) -> None:
+        """Forget tasks that the engine has canceled; their documents are fed again.
+
+        The documents with the keys in `without` are forgotten, too.
+        """
+        for task in tasks:
+            for key in self._ground(task):
+                self.land(key, again=key not in without)
+
+    def _ground(self, task: str) -> list[str]:
+        keys = self._sent.pop(task)
+        self._progress.sent -= len(keys)
+        return keys
+
+    def tasks_with(self, keys: Container[str]) -> list[str]:
+        """The tasks in the engine that hold one of these documents."""
+        return [task for task, held in self._sent.items() if any(key in keys for key in held)]
+
+    def returned(self, keys: Container[str]) -> set[str]:
+        """Which of these documents have returned and are not yet committed."""
+        return {key for held in self._spooled.values() for key in held if key in keys}

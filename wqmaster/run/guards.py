@@ -1,7 +1,7 @@
 """What can keep a run from sending more jobs, although documents are left to compute."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from wqmaster.run.collector.messages import EndedJob
 from wqmaster.run.holds import Hold, HoldKind
@@ -21,6 +21,17 @@ class Guard(Protocol):
         """Why no jobs may be sent now; None if they may."""
 
 
+@runtime_checkable
+class Releasable(Protocol):
+    """A guard whose hold a user can end with `wqmaster resume`."""
+
+    def hold(self) -> Hold | None:
+        """Why no jobs may be sent now; None if they may."""
+
+    def release(self) -> None:
+        """Let the run go on, because a user says so."""
+
+
 class Guards:
     """The guards of a run, in the order in which they are asked."""
 
@@ -35,6 +46,17 @@ class Guards:
     def hold(self) -> Hold | None:
         """The first reason not to send jobs; None if there is none."""
         return next((hold for guard in self._guards if (hold := guard.hold()) is not None), None)
+
+    def release(self) -> list[Hold]:
+        """End the holds that need a user; return them."""
+        ended = []
+        for guard in self._guards:
+            if isinstance(guard, Releasable):
+                hold = guard.hold()
+                guard.release()
+                if hold is not None and not hold.is_routine:
+                    ended.append(hold)
+        return ended
 
 
 class SpoolGuard:

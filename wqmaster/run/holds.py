@@ -8,6 +8,7 @@ class HoldKind(StrEnum):
     """Why a run sends no jobs; the values are published for `wqmaster status`."""
 
     SPOOL = "spool"
+    PAUSE = "pause"
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Hold:
     is_routine: bool = False
 
     def __str__(self) -> str:
-        return self.reason if self.command is None else f"{self.reason}; {self.command}"
+        return self.reason if self.command is None else f"{self.reason}; to go on: {self.command}"
 
     def published(self) -> dict[str, str | None]:
         """The hold as the database holds it for `wqmaster status`."""

@@ -6,6 +6,7 @@ Python's lock inside `wait`. A fatal error in the C library ends the process.
 
 import json
 import logging
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +20,8 @@ from wqmaster.jobs.molecule import Document
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run.collector.base import CollectorPool
 from wqmaster.run.collector.messages import Ended
+from wqmaster.run.control.control import Control
+from wqmaster.run.control.steering import Steering
 from wqmaster.run.feed import Fed, Feed
 from wqmaster.run.flights import Flights
 from wqmaster.run.guards import Guards
@@ -56,6 +59,7 @@ class Master:
         factory: Handle | None,
         progress: Progress,
         guards: Guards | None = None,
+        control: Control | None = None,
         watch: bool = False,
         limit: int | None = None,
         after: tuple[Any] | None = None,
@@ -88,6 +92,18 @@ class Master:
             mended=progress.reopen,
         )
         self._sender = Sender(token, recipe, spool, engine, self._flights)
+        self._control = control
+        self._steering = Steering(
+            store=store,
+            spool=spool,
+            engine=engine,
+            flights=self._flights,
+            feed=self._feed,
+            guards=self._guards,
+            progress=progress,
+            drain=self.drain,
+            follow=self._follow,
+        )
         self._stopping_since: float | None = None
         self._at_once = False
         self._beat = 0.0
@@ -108,6 +124,17 @@ class Master:
         else:
             self._at_once = True
 
+    def drain(self) -> None:
+        """Stop feeding, and let running tasks finish, however long they take."""
+        self._grace = math.inf
+        if not self.stopping:
+            self.stop()
+
+    def reload(self) -> None:
+        """Read the campaign file again soon. Signal handlers call this method."""
+        if self._control is not None:
+            self._control.reload_soon()
+
     @property
     def stopping(self) -> bool:
         """Whether `stop` was called."""
@@ -121,6 +148,7 @@ class Master:
             EngineError: the factory ended.
         """
         self._replay()
+        self._steer()
         while True:
             if not self.stopping:
                 self._fill()
@@ -136,9 +164,25 @@ class Master:
             for message in self._collectors.listen(0.0 if self._flights.any_sent else 0.2):
                 self._hear(message)
             self._beat_if_due()
+            self._steer()
         self._show(self.progress)
         self.progress.state = RunState.STOPPED if self.stopping else RunState.FINISHED
         self._store.presence.heartbeat(self.token, self.progress.published())
+
+    def _steer(self) -> None:
+        """Carry out the commands of users."""
+        if self._control is None or time.monotonic() < self._no_database_until:
+            return
+        try:
+            self._control.tend(self._steering)
+        except PyMongoError as error:
+            self._lost_database(error)
+
+    def _follow(self, recipe: Recipe) -> None:
+        """Use another form of the recipe from now on."""
+        self._recipe = recipe
+        self._campaign = recipe.loaded.campaign
+        self._sender.follow(recipe)
 
     def _ended(self) -> bool:
         return self.stopping or self._feed.exhausted
@@ -304,7 +348,8 @@ class Master:
 
     def _wanted(self) -> int | None:
         """The number of jobs that workers have yet to do; None if it is unknown."""
-        if self._ended():
+        hold = self.progress.hold
+        if self._ended() or (hold is not None and not hold.is_routine):
             return self.progress.sent
         left = self.progress.left
         if left is None:

@@ -19,6 +19,8 @@ RATE_WINDOW_SECONDS = 60.0
 # How long `status` searches for stale results, and how long it counts those with warnings.
 _STALE_SECONDS = 5.0
 _WARNED_SECONDS = 5.0
+# How many of the last commands `status` shows.
+_SHOWN_COMMANDS = 5
 
 
 class Rate:
@@ -114,6 +116,10 @@ class Progress:
     def reopen(self, classes: Sequence[str]) -> None:
         """Stop counting changed documents as failed; `classes` are their former failure classes."""
         self.mended += len(classes)
+        self.retry(classes)
+
+    def retry(self, classes: Sequence[str]) -> None:
+        """Stop counting documents as failed that run again; `classes` are their former classes."""
         for name in classes:
             for failures in (self.failures_before, self.failures):
                 if failures[name] > 0:
@@ -196,6 +202,8 @@ def overview(store: Store, spool: Spool, recipe: Recipe | None) -> dict[str, Any
     many documents lack its result but have a result of another step. `warned` is the number of
     documents about whose results a check warns; None if counting them takes too long. `stale`
     documents are done, but hold another molecule now; the count is None if there is no `recipe`.
+    `control` has the pause and the blocked hosts that users have ordered, and `commands` their last
+    commands, the newest first.
     """
     counts = store.counts()
     survey = recipe and stale.survey(store, recipe, _STALE_SECONDS)
@@ -215,6 +223,8 @@ def overview(store: Store, spool: Spool, recipe: Recipe | None) -> dict[str, Any
         "stale": survey and survey.stale,
         "stale_survey": survey and survey.as_json(),
         "master": live,
+        "control": store.commands.orders().stored(),
+        "commands": store.commands.last(_SHOWN_COMMANDS),
     }
 
 

@@ -130,6 +130,10 @@ class MemoryEngine:
         """Add the host to `blocked`, without any other effect."""
         self.blocked.append(host)
 
+    def unblock_host(self, host: str) -> None:
+        """Remove the host from `blocked`."""
+        self.blocked = [one for one in self.blocked if one != host]
+
     def stats(self) -> EngineStats:
         """Count the tasks that run and wait, as if there were one worker with `slots` cores."""
         running = min(self.slots, len(self._queue))

@@ -17,7 +17,10 @@ class _Message(BaseModel):
 
 
 class Configuration(_Message):
-    """The first message to a collector. It holds secrets, so it is sent only through a pipe."""
+    """The first message to a collector. It holds secrets, so it is sent only through a pipe.
+
+    A later one replaces the settings of the campaign for the tasks that follow.
+    """
 
     recipe: str  # the recipe's hash, which must still be that of the campaign's files
     campaign: str  # the campaign, in MongoDB's extended JSON
@@ -86,7 +89,17 @@ class Ended(_Message):
     jobs: tuple[EndedJob, ...] = ()
 
 
+def order(line: bytes) -> Collect | Configuration:
+    """The message that a master sent as `line`.
+
+    Raises:
+        ValueError: `line` is not such a message.
+    """
+    return _ORDERS.validate_json(line)
+
+
 Message = Annotated[Begins | Commits | Waits | Ended, Field(discriminator="kind")]
+_ORDERS: TypeAdapter[Collect | Configuration] = TypeAdapter(Collect | Configuration)
 _ADAPTER: TypeAdapter[Begins | Commits | Waits | Ended] = TypeAdapter(Message)
 
 

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 from bson import json_util
 
@@ -24,9 +25,18 @@ from wqmaster.campaign.models import Campaign
 from wqmaster.database.documents import Store
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError, DatabaseError
+from wqmaster.recipe.recipe import Recipe
 from wqmaster.recipe.resolving import resolve
 from wqmaster.run.collector.collector import BATCH_TASKS, Collector
-from wqmaster.run.collector.messages import Begins, Collect, Commits, Configuration, Ended, Waits
+from wqmaster.run.collector.messages import (
+    Begins,
+    Collect,
+    Commits,
+    Configuration,
+    Ended,
+    Waits,
+    order,
+)
 from wqmaster.run.spool import Spool
 from wqmaster.system.lines import LineBuffer
 
@@ -81,6 +91,27 @@ def configuration(loaded: LoadedCampaign, uri: str, recipe: str) -> Configuratio
     )
 
 
+def _recipe(configured: Configuration) -> Recipe:
+    """The recipe of the campaign in a configuration.
+
+    Raises:
+        CampaignError: the files that the recipe names are no longer those of the run.
+    """
+    folder = Path(configured.folder)
+    campaign = Campaign.model_validate({**json_util.loads(configured.campaign), "folder": folder})
+    loaded = LoadedCampaign(campaign, Source(Path(configured.path), None), frozenset())
+    recipe = resolve(loaded, runs=False)
+    if recipe.hash != configured.recipe:
+        # A collector that is started later reads the user's files again, and would store results
+        # under a recipe that they were not computed with.
+        raise CampaignError(
+            "files of the campaign's recipe have changed since the run began; returned tasks are "
+            "kept; start the run again",
+            code=ErrorCode.FILE_CHANGED,
+        )
+    return recipe
+
+
 def main() -> None:
     """Run until standard input closes."""
     channel = _Channel()
@@ -99,32 +130,28 @@ def main() -> None:
     handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(message)s"))
     logging.getLogger("wqmaster").addHandler(handler)
 
-    campaign = Campaign.model_validate({**json_util.loads(configured.campaign), "folder": folder})
-    loaded = LoadedCampaign(campaign, Source(Path(configured.path), None), frozenset())
+    recipe = _recipe(configured)
     spool = Spool(folder / "spool")
     kept = folder / "kept"
     kept.mkdir(exist_ok=True)
-    recipe = resolve(loaded, runs=False)
-    if recipe.hash != configured.recipe:
-        # A collector that is started later reads the user's files again, and would store results
-        # under a recipe that they were not computed with.
-        raise CampaignError(
-            "files of the campaign's recipe have changed since the run began; returned tasks are "
-            "kept; start the run again",
-            code=ErrorCode.FILE_CHANGED,
-        )
     store: Store | None = None
     while store is None:
         try:
-            store = Store(configured.uri, campaign)
+            store = Store(configured.uri, recipe.loaded.campaign)
         except DatabaseError as error:
             channel.tell(Waits(reason=error.message))
             time.sleep(_RETRY_SECONDS)
     try:
         collector = Collector(recipe, store, spool, kept)
         for batch in itertools.chain([waiting], batches):
-            for message in collector.process([Collect.model_validate_json(line) for line in batch]):
-                channel.tell(message)
+            for asked, lines in itertools.groupby(map(order, batch), type):
+                if asked is Configuration:
+                    recipe = _recipe(cast("Configuration", [*lines][-1]))
+                    store.campaign = recipe.loaded.campaign
+                    collector = Collector(recipe, store, spool, kept)
+                    continue
+                for message in collector.process(cast("list[Collect]", [*lines])):
+                    channel.tell(message)
     finally:
         store.close()
 
