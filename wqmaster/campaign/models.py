@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 from wqmaster.campaign import checks as checks_of_campaign
 from wqmaster.campaign.base import FIELD, NAME, Model, allowing, nearest
 from wqmaster.campaign.units import ForceNoise, Megabytes, Seconds, force_noise
+from wqmaster.campaign.watching import Metrics, Notify
 from wqmaster.campaign.workers import LocalWorkers, Workers
 
 __all__ = [
@@ -360,6 +361,10 @@ class Campaign(Model):
     )
     # The audit that precedes the run.
     audit: Audit | None = None
+    # Who is told what happens to a run.
+    notify: Notify | None = None
+    # Where Prometheus finds the numbers of a run.
+    metrics: Metrics | None = None
     # The folder for the spool, the logs and the kept files; default: CAMPAIGN.run next to the
     # campaign file.
     folder: Path | None = None

@@ -31,11 +31,11 @@ from wqmaster.recipe.recipe import Recipe
 from wqmaster.run.collector.pool import Collectors
 from wqmaster.run.collector.process import configuration
 from wqmaster.run.control import assembling
-from wqmaster.run.control.pausing import PauseGuard
 from wqmaster.run.feed import Feed
 from wqmaster.run.guards import Guards, SpoolGuard
 from wqmaster.run.master import Master
 from wqmaster.run.other_names import where_else
+from wqmaster.run.outward import Outward
 from wqmaster.run.programs import asked_for_version, check_programs
 from wqmaster.run.progress import Progress, RunState
 from wqmaster.run.spool import Spool
@@ -328,6 +328,7 @@ def run(
                 store.presence.heartbeat(token, progress.published())
             after = first.passed
         recipe = recipe.prepared()
+        outward = stack.enter_context(Outward(loaded, progress))
         environ = worker_environment(loaded)
         engine = choosing.create(name, loaded, local_count(campaign), environ)
         stack.callback(engine.close)
@@ -345,19 +346,17 @@ def run(
             keep_open=[lock.fileno()],
         )
         stack.callback(collectors.close)
-        pause = PauseGuard(f"{this_command()} resume {loaded.typed}")
         control = assembling.control(
             recipe,
+            options.asked_for,
             token,
             store,
-            pause,
             engine=engine,
             collectors=collectors,
             workforce=workforce,
-            asked_for=options.asked_for,
             local_count=local_count,
             count=first_counts,
-            also={},
+            also={"notify": outward.notify},
         )
         master = Master(
             token=token,
@@ -368,13 +367,13 @@ def run(
             collectors=collectors,
             factory=workforce,
             progress=progress,
-            guards=Guards([pause, SpoolGuard(progress)]),
+            guards=Guards([control.guard, SpoolGuard(progress)]),
             control=control,
             watch=options.watch,
             limit=options.limit,
             after=after,
             grace=options.grace,
-            show=show,
+            show=outward.before(show),
         )
         log.info("engine %s: %s", name, why)
         begins(master, why)

@@ -1,5 +1,6 @@
 """The documents between the feed and their verdicts, and the tasks that hold them."""
 
+import time
 from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any
 
@@ -25,6 +26,8 @@ class Flights:
         self._sent: dict[str, list[str]] = {}
         # Like `_sent`, for tasks that have returned but are not yet committed.
         self._spooled: dict[str, list[str]] = {}
+        # Task -> when it returned, the earliest first.
+        self._returned_at: dict[str, float] = {}
 
     def __contains__(self, key: str) -> bool:
         return key in self._documents
@@ -64,7 +67,9 @@ class Flights:
 
     def _spool(self, task: str, keys: list[str]) -> None:
         self._spooled[task] = keys
+        self._returned_at[task] = time.monotonic()
         self._progress.spooled += len(keys)
+        self._note_lag()
 
     def commit(self, task: str, known: Iterable[str]) -> None:
         """Note that `task` is committed; `known` are the keys of the jobs whose ends are known.
@@ -74,10 +79,15 @@ class Flights:
         """
         keys = self._spooled.pop(task, [])
         self._progress.spooled -= len(keys)
+        self._returned_at.pop(task, None)
+        self._note_lag()
         for key in set(keys) - set(known):
             document = self._documents.pop(key, _NOT_THERE)
             if document is not _NOT_THERE:
                 self._again(document)
+
+    def _note_lag(self) -> None:
+        self._progress.returned_at = next(iter(self._returned_at.values()), None)
 
     def land(self, key: str, *, again: bool) -> None:
         """Note that a document has its verdict; with `again`, it is fed again."""

@@ -82,6 +82,8 @@ class Progress:
     warned: int = 0  # those of them about which a check warns
     sent: int = 0  # jobs that the engine has, running or waiting for a worker
     spooled: int = 0  # jobs that have returned and are not yet committed
+    # When the first task returned that is not yet committed, in seconds of `time.monotonic`.
+    returned_at: float | None = None
     failures: Counter[str] = field(default_factory=Counter)  # failed in this run, by class
     attempts_failed: int = 0  # failed attempts that are followed by another
     mended: int = 0  # documents that had failed, were changed, and are computed again
@@ -149,6 +151,11 @@ class Progress:
         """Jobs on workers, estimated from the share of the engine's tasks that are running."""
         tasks = self.stats.running + self.stats.waiting
         return round(self.sent * self.stats.running / tasks) if tasks else 0
+
+    @property
+    def lag(self) -> float:
+        """How long the first job has waited that is not yet committed, in seconds."""
+        return 0.0 if self.returned_at is None else time.monotonic() - self.returned_at
 
     @property
     def pending(self) -> int | None:

@@ -80,7 +80,7 @@ class _Channel:
 
 def configuration(loaded: LoadedCampaign, uri: str, recipe: str) -> Configuration:
     """The configuration of a collector."""
-    campaign = loaded.campaign.model_dump(exclude={"folder"})
+    campaign = loaded.campaign.model_dump(exclude={"folder", "notify", "metrics"})
     return Configuration(
         recipe=recipe,
         # Paths become text; MongoDB's extended JSON covers the other types.

@@ -16,18 +16,18 @@ from wqmaster.run.collector.process import configuration
 from wqmaster.run.control.control import Control
 from wqmaster.run.control.pausing import PauseGuard
 from wqmaster.run.control.reloading import Reloader
+from wqmaster.system.this_command import this_command
 
 
 def control(
     recipe: Recipe,
+    asked_for: Mapping[str, Any] | None,
     token: str,
     store: Store,
-    guard: PauseGuard,
     *,
     engine: Engine,
     collectors: Collectors,
     workforce: Handle | None,
-    asked_for: Mapping[str, Any] | None,
     local_count: Callable[[Campaign], int],
     count: Callable[[Store], Counts | None],
     also: Mapping[str, Callable[[Any], None]],
@@ -37,6 +37,7 @@ def control(
     `asked_for` are the settings of the command line that replace the file's; None if the recipe
     is not the file's, so that the run cannot take changes of the file.
     """
+    guard = PauseGuard(f"{this_command()} resume {recipe.loaded.typed}")
     if asked_for is None:
         return Control(token, store.commands, guard, recipe)
 

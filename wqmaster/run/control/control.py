@@ -49,7 +49,7 @@ class Control:
     ) -> None:
         self._token = token
         self._commands = commands
-        self._guard = guard
+        self.guard = guard
         self._recipe = recipe
         self._reloader = reloader
         self._current: tuple[Command, Steps] | None = None
@@ -121,8 +121,8 @@ class Control:
 
     def _follow(self, orders: Orders, steering: Steering) -> None:
         """Act on the orders that are in force now, which another process may have changed."""
-        begins = orders.pause is not None and self._guard.orders.pause is None
-        self._guard.orders = orders
+        begins = orders.pause is not None and self.guard.orders.pause is None
+        self.guard.orders = orders
         if begins:
             log.warning("%s", orders.pause)
             steering.recall()
