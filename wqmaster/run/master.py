@@ -185,7 +185,8 @@ class Master:
         self._sender.follow(recipe)
 
     def _ended(self) -> bool:
-        return self.stopping or self._feed.exhausted
+        steered = self._control is not None and self._control.is_busy
+        return self.stopping or (self._feed.exhausted and not steered)
 
     # --- feeding -----------------------------------------------------------------------------
 

@@ -64,6 +64,11 @@ class Control:
         """Read the campaign file again at the next opportunity. Signal handlers call this."""
         self._is_to_reload = True
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a command is being carried out."""
+        return self._current is not None
+
     def tend(self, steering: Steering) -> None:
         """Go on with the control; called in each turn of the master's loop.
 
@@ -90,7 +95,7 @@ class Control:
             if new is not None:
                 log.warning("command from %s: %s", new.by, new.verb)
                 self._next_command = now
-                self._carry_out(new, lambda: self._begin(new, steering))
+                self._carry_out(new, lambda: _advanced(self._begin(new, steering)))
 
     def _carry_out(self, command: Command, act: Callable[[], Answer | Steps]) -> None:
         """Carry out a command, or a part of it, and answer it if that was all."""
@@ -230,16 +235,19 @@ class Control:
         return answer
 
 
-def _advanced(steps: Steps) -> Answer | Steps:
-    """Take steps for a while; return the answer after the last one."""
+def _advanced(begun: Answer | Steps) -> Answer | Steps:
+    """Take one step or more for a while; return the answer after the last one."""
+    if isinstance(begun, Answer):
+        return begun
     until = time.monotonic() + _STEP_SECONDS
     try:
+        next(begun)
         while time.monotonic() < until:
-            next(steps)
+            next(begun)
     except StopIteration as end:
         answer: Answer = end.value
         return answer
-    return steps
+    return begun
 
 
 def _unknown(command: Command) -> Answer:
