@@ -50,7 +50,7 @@ def command(
 
     Ctrl-C stops the run: running tasks may finish within the grace period, and what they return is
     stored. Press it twice to stop immediately. Nothing is lost either way; rerun the command to
-    continue.
+    continue. SIGTERM stops the run without a time limit; SIGHUP makes it read CAMPAIGN again.
     """
     recipe = resolve(loaded(campaign).replaced(engine=engine, port=port))
     audit = recipe.loaded.campaign.audit
