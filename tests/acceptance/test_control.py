@@ -314,6 +314,25 @@ def test_a_reload_takes_changes_and_refuses_those_of_the_recipe(
     assert "reload: changed: " in (cli.folder / "test.run" / "logs" / "master.log").read_text()
 
 
+@needs_work_queue
+def test_a_reload_changes_the_number_of_workers(
+    campaigns: Campaigns, cli: Cli, held_xtb: HeldXtb
+) -> None:
+    campaigns.waters(COUNT)
+    path = campaigns.write(
+        software=held_xtb.software, engine="work_queue", workers={"type": "local", "count": 1}
+    )
+    process = cli.start("run", path)
+    wait_until(lambda: held_xtb.begun() == 1)
+    change(path, workers={"type": "local", "count": 2})
+    assert order(cli, "reload", path)["changed"] == ["workers.count"]
+    # The factory looks every 30 s.
+    wait_until(lambda: held_xtb.begun() == 2, 120)
+    held_xtb.let_go()
+    ended(process)
+    assert (process.returncode, done(campaigns)) == (0, COUNT)
+
+
 def test_sighup_reloads_and_sigterm_drains(
     campaigns: Campaigns, cli: Cli, held_xtb: HeldXtb, path: Path
 ) -> None:

@@ -12,6 +12,7 @@ from tests.unit.test_master import House, fails, well
 from wqmaster.campaign.loading import load
 from wqmaster.database.orders import Answer, Block, Command, Orders, Pause, Who
 from wqmaster.error_codes import ErrorCode
+from wqmaster.errors import CampaignError
 from wqmaster.recipe.resolving import resolve
 from wqmaster.run.collector.messages import EndedJob
 from wqmaster.run.control import control as control_module
@@ -266,6 +267,7 @@ def test_blocks_reach_the_engine_and_end(tmp_path: Path) -> None:
         ("cancel", {"query": "1"}),
         ("block", {}),
         ("block", {"host": 5}),
+        ("block", {"host": "two words"}),
         ("retry", {"documents": 5}),
     ],
 )
@@ -389,6 +391,21 @@ def test_a_file_that_the_recipe_names_may_not_change(tmp_path: Path) -> None:
     assert house.answer(1).code is ErrorCode.RELOAD_REFUSED
 
 
+def test_a_part_that_refuses_its_new_setting_leaves_the_others_as_they_were(
+    tmp_path: Path,
+) -> None:
+    def refuse(value: Any) -> None:
+        raise CampaignError("there is no such program", code=ErrorCode.PROGRAM_MISSING)
+
+    house = Steered(tmp_path, well)
+    house.fill(3)
+    change(house, notify={"command": "/nothing"}, bundle={"size": 3})
+    house.order("reload")
+    house.steered(reloader=reloader(house, also={"notify": refuse})).run()
+    assert house.answer(1).code is ErrorCode.PROGRAM_MISSING
+    assert {task.jobs for task in house.engine.submitted} == {1}
+
+
 def test_a_run_that_is_not_that_of_the_file_takes_no_changes(tmp_path: Path) -> None:
     house = Steered(tmp_path, well)
     house.fill(1)
@@ -431,6 +448,15 @@ def test_orders_survive_their_stored_form() -> None:
     assert [one.host for one in orders.valid_blocks] == ["a", "b"]
     later = Orders.of(orders.stored(), NOW + timedelta(minutes=2))
     assert [one.host for one in later.valid_blocks] == ["b"]
+
+
+def test_the_reason_of_a_pause_is_one_line() -> None:
+    command = Command(1, "pause", {"reason": "a\nb\x1b[31m" + "c" * 9999}, ME, NOW)
+    pause = stored.changed(Orders(), command).pause
+    assert pause is not None
+    assert pause.reason is not None
+    assert pause.reason.startswith("a b [31mccc")
+    assert len(pause.reason) == 500
 
 
 def test_a_new_block_of_a_host_replaces_the_earlier_one() -> None:

@@ -61,6 +61,11 @@ class Outlet:
         return self._stdout.readline().decode(errors="replace").strip() if ready else ""
 
     @property
+    def process_id(self) -> int:
+        """The process's number."""
+        return self._process.pid
+
+    @property
     def is_behind(self) -> bool:
         """Whether lines wait that the process has not received."""
         return bool(self._rest or self._lines)
@@ -75,7 +80,12 @@ class Outlet:
         if self._process.poll() is not None:
             if time.monotonic() < self._begun + _RESTART_SECONDS:
                 return
-            log.error("%s ended; it is started again (see %s)", self._module, self._errors)
+            log.error(
+                "%s (process %d) ended; it is started again (see %s)",
+                self._module,
+                self.process_id,
+                self._errors,
+            )
             self._shut()
             self._start()
         with contextlib.suppress(BlockingIOError, BrokenPipeError):

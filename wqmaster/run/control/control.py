@@ -93,7 +93,7 @@ class Control:
             self._next_command = now + COMMANDS_INTERVAL_SECONDS
             new = self._commands.take(self._token)
             if new is not None:
-                log.warning("command from %s: %s", new.by, new.verb)
+                log.warning("command from %s: %r", new.by, new.verb)
                 self._next_command = now
                 self._carry_out(new, lambda: _advanced(self._begin(new, steering)))
 
@@ -114,7 +114,7 @@ class Control:
             answer = Answer(False, why, code=ErrorCode.DATABASE_FAILED)
         except (KeyError, TypeError, ValueError):
             log.exception("a command cannot be read")
-            why = f"the arguments of '{command.verb}' cannot be read"
+            why = f"the arguments of {command.verb!r} cannot be read"
             answer = Answer(False, why, code=ErrorCode.COMMAND_INVALID)
         log.warning("%s: %s", command.verb, answer.message)
         self._current = None
@@ -230,7 +230,10 @@ class Control:
                 "this part of the run cannot take changes; reload when it is over",
                 code=ErrorCode.RELOAD_REFUSED,
             )
-        answer = self._reloader.reload(steering)
+        try:
+            answer = self._reloader.reload(steering)
+        except WqmasterError as error:
+            return Answer(False, f"{error.message}; nothing was changed", code=error.code)
         self._recipe = self._reloader.recipe
         return answer
 
@@ -251,5 +254,5 @@ def _advanced(begun: Answer | Steps) -> Answer | Steps:
 
 
 def _unknown(command: Command) -> Answer:
-    message = f"this master does not know the command '{command.verb}'"
+    message = f"this master does not know the command {command.verb!r}"
     return Answer(False, message, code=ErrorCode.COMMAND_INVALID)

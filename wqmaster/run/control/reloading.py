@@ -134,13 +134,14 @@ class Reloader:
 
     def _take(self, recipe: Recipe, steering: Steering, changes: Changes) -> None:
         campaign = recipe.loaded.campaign
+        # These can still refuse a value, so they come first.
+        for section, take in self._also.items():
+            if section in changes.keys:
+                take(getattr(campaign, section))
         steering.store.campaign = campaign
         steering.follow(recipe)
         self._apply(recipe)
         self.recipe = recipe
-        for section, take in self._also.items():
-            if section in changes.keys:
-                take(getattr(campaign, section))
         if "submit.query" in changes.keys:
             steering.look_again()
             counts = self._count()

@@ -1,10 +1,12 @@
 """What a command does to the database, whether or not a master runs."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from wqmaster.campaign.base import HOST
 from wqmaster.database.attempts import History, key_of
 from wqmaster.database.base import CampaignStore
 from wqmaster.database.orders import Block, Command, Orders, Pause, Verb
@@ -15,6 +17,9 @@ from wqmaster.recipe.recipe import Recipe
 from wqmaster.run.building import record_of
 from wqmaster.run.control.choice import Choice
 from wqmaster.run.feed import fed, has_failed
+
+# How much of a user's reason is kept.
+_MAX_REASON_CHARACTERS = 500
 
 
 def changed(orders: Orders, command: Command) -> Orders:
@@ -27,7 +32,7 @@ def changed(orders: Orders, command: Command) -> Orders:
     match command.verb:
         case Verb.PAUSE:
             reason = arguments.get("reason")
-            return orders.paused(Pause(command.by, command.at, reason and str(reason)))
+            return orders.paused(Pause(command.by, command.at, reason and _line(str(reason))))
         case Verb.RESUME:
             return orders.paused(None)
         case Verb.BLOCK:
@@ -43,10 +48,15 @@ def changed(orders: Orders, command: Command) -> Orders:
     return orders
 
 
+def _line(text: str) -> str:
+    """Text of a user on one line, since it appears in logs and on terminals."""
+    return "".join(c if c.isprintable() else " " for c in text[:_MAX_REASON_CHARACTERS])
+
+
 def _host(arguments: Mapping[str, Any]) -> str:
     host = arguments.get("host")
-    if not isinstance(host, str) or not host:
-        raise UsageError("the command names no host", code=ErrorCode.COMMAND_INVALID)
+    if not isinstance(host, str) or not re.fullmatch(HOST, host):
+        raise UsageError(f"{host!r} is not the name of a host", code=ErrorCode.COMMAND_INVALID)
     return host
 
 
