@@ -175,6 +175,8 @@ class Master:
             return
         try:
             self._control.tend(self._steering)
+        except OperationFailure:
+            raise  # as in `_fill`
         except PyMongoError as error:
             self._lost_database(error)
 
