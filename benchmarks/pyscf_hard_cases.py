@@ -32,7 +32,7 @@ from wqmaster.jobs.molecule import SYMBOLS
 TOLERANCE_EH = 1e-6
 MIN_CURED = 7
 REFERENCE = Path(__file__).with_name("pyscf_tight_reference.py")
-COMPACT, DIFFUSE = "def2-svp", "aug-cc-pvtz"
+COMPACT, DIFFUSE, LARGE_DIFFUSE = "def2-svp", "aug-cc-pvdz", "aug-cc-pvtz"
 
 Atoms = list[tuple[str, tuple[float, float, float]]]
 
@@ -92,8 +92,13 @@ CASES = (
     Case("PO, 2.0 A", line("P", 2.0, "O"), multiplicity=2),
     Case("NiCO", line("Ni", 1.75, "C", 1.15, "O")),
     Case("FeCO+, quartet", line("Fe", 1.85, "C", 1.13, "O"), 1, 4),
-    Case("N2-, diffuse basis", line("N", 1.10, "N"), -1, 2, DIFFUSE),
-    Case("O2 2-, diffuse basis", line("O", 1.5, "O"), -2, 1, DIFFUSE),
+    Case("CN, 2.0 A", line("C", 2.0, "N"), multiplicity=2),
+    Case("CN, 1.17 A", line("C", 1.17, "N"), multiplicity=2),
+    Case("F2-, diffuse basis", line("F", 1.9, "F"), -1, 2, DIFFUSE),
+    Case("CN-, diffuse basis", line("C", 1.18, "N"), -1, 1, DIFFUSE),
+    Case("C2 2-, diffuse basis", line("C", 1.28, "C"), -2, 1, DIFFUSE),
+    Case("N2-, diffuse basis", line("N", 1.10, "N"), -1, 2, LARGE_DIFFUSE),
+    Case("O2 2-, diffuse basis", line("O", 1.5, "O"), -2, 1, LARGE_DIFFUSE),
 )
 
 

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from pymongo import MongoClient
 
+from tests.warm import WarmCommands
 from wqmaster.database.private_server import Mongod
 
 # No test contacts a public catalog.
@@ -179,11 +180,20 @@ def campaigns(tmp_path: Path, mongod: Mongod) -> Iterator[Campaigns]:
     found.close()
 
 
+@pytest.fixture(scope="session")
+def warm() -> Iterator[WarmCommands]:
+    """A process that has imported the command line."""
+    found = WarmCommands()
+    yield found
+    found.close()
+
+
 class Cli:
     """Runs the command line as a process; processes that outlive a test are killed."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, warm: WarmCommands | None = None) -> None:
         self.folder = folder
+        self._warm = warm
         self._processes: list[subprocess.Popen[str]] = []
 
     def start(
@@ -202,6 +212,23 @@ class Cli:
         self._processes.append(process)
         return process
 
+    def run(
+        self,
+        *words: str | Path,
+        env: Mapping[str, str] | None = None,
+        timeout: float = 120.0,
+    ) -> tuple[int, str, str]:
+        """Run `wqmaster WORDS...`; return its exit code, standard output and standard error.
+
+        Without `env`, the warm process forks, if there is one. Some modules, and Python itself,
+        read variables when they start.
+        """
+        if self._warm is not None and env is None:
+            return self._warm.run(list(map(str, words)), self.folder, os.environ, timeout)
+        process = self.start(*words, env=env)
+        output, errors = process.communicate(timeout=timeout)
+        return process.returncode, output, errors
+
     def __call__(
         self,
         *words: str | Path,
@@ -213,10 +240,9 @@ class Cli:
 
         Standard error is in `self.errors`; it must not contain a traceback.
         """
-        process = self.start(*words, env=env)
-        output, self.errors = process.communicate(timeout=timeout)
+        found, output, self.errors = self.run(*words, env=env, timeout=timeout)
         allowed = [code] if isinstance(code, int) else code
-        assert process.returncode in allowed, (process.returncode, output, self.errors)
+        assert found in allowed, (found, output, self.errors)
         assert "Traceback" not in self.errors
         return output
 
@@ -229,8 +255,8 @@ class Cli:
 
 
 @pytest.fixture
-def cli(tmp_path: Path) -> Iterator[Cli]:
+def cli(tmp_path: Path, warm: WarmCommands) -> Iterator[Cli]:
     """The command line, run in tmp_path."""
-    found = Cli(tmp_path)
+    found = Cli(tmp_path, warm)
     yield found
     found.close()

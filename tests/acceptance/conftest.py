@@ -33,13 +33,9 @@ def processes_of(folder: Path) -> dict[int, str]:
     return found
 
 
-def at_once(cli: Cli, *commands: Sequence[str | Path]) -> list[tuple[int, str, str]]:
-    """Run independent commands at the same time; return exit code, output and errors of each."""
-    found = []
-    for process in [cli.start(*words) for words in commands]:
-        output, errors = process.communicate(timeout=60)
-        found.append((process.returncode, output, errors))
-    return found
+def each(cli: Cli, *commands: Sequence[str | Path]) -> list[tuple[int, str, str]]:
+    """Run several commands; return exit code, output and errors of each."""
+    return [cli.run(*words) for words in commands]
 
 
 class HeldXtb:

@@ -332,6 +332,7 @@ def test_a_second_recipe_needs_saying(campaigns: Campaigns, cli: Cli, tmp_path: 
     assert adopt(cli, folder, path, "--recipe", other, code=2)["code"] == "recipe-changed"
     assert adopt(cli, folder, path, "--mix-recipes")["adopted"] == 1
     second = campaign(campaigns, "total_energy", key="second")
+    assert adopt(cli, folder, second, "--recipe", "zzz", code=2)["code"] == "usage"
     only = adopt(cli, folder, second, "--recipe", other, "--prefix", "b", code=1)
     assert (only["adopted"], only["refused"]) == (1, {"other_recipe": 1})
 

@@ -510,7 +510,8 @@ def test_a_file_that_is_not_a_tighter_recipe_is_refused(
     cli("run", path)
     tighter = campaigns.folder / "tighter.yaml"
     tighter.write_text(text)
-    cli("audit", path, "--tighter", tighter, code=2)
-    assert said in cli.errors
-    assert str(tighter) in cli.errors
+    for words in ((), ("--dry-run",)):
+        cli("audit", path, "--tighter", tighter, *words, code=2)
+        assert said in cli.errors
+        assert str(tighter) in cli.errors
     assert copies(campaigns).count_documents({}) == 0

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from bson import encode
 
-from tests.acceptance.conftest import HeldXtb, at_once
+from tests.acceptance.conftest import HeldXtb, each
 from tests.conftest import WATER, Campaigns, Cli, wait_until
 from wqmaster.engines.choosing import why_not
 
@@ -342,7 +342,7 @@ def test_an_unencoded_password_is_reported_by_error_code_and_never_printed(
     uri = f"mongodb://alice:{password}@127.0.0.1:1/"
     path = campaigns.write(database={"uri": uri, "name": campaigns.database})
     line = line_of(path, "uri:")
-    run, status, doctor = at_once(
+    run, status, doctor = each(
         cli, ["run", path], ["status", path, "--json"], ["doctor", path, "--json"]
     )
     assert [found[0] for found in (run, status, doctor)] == [SERVICE_IS_MISSING] * 3
@@ -602,7 +602,7 @@ def test_each_bad_document_fails_alone_and_can_be_cured(campaigns: Campaigns, cl
         record = records[name]
         assert (record["class"], record["attempt"], record["final"]) == ("bad_document", 1, True)
         assert trouble in record["message"]
-    (code, counts, _), (group_code, grouped, _) = at_once(
+    (code, counts, _), (group_code, grouped, _) = each(
         cli, ["status", path, "--json"], ["failures", path, "--json"]
     )
     assert (code, group_code) == (0, 0)
@@ -660,7 +660,7 @@ def test_commands_on_one_document_report_that_it_is_bad(campaigns: Campaigns, cl
     path = campaigns.write()
     trouble = "document 'bad': a coordinate of atom 2 (of 3) is not finite: nan"
     with nothing_changes(campaigns):
-        check, smoke = at_once(cli, ["check", path], ["smoke", path, "--id", "bad"])
+        check, smoke = each(cli, ["check", path], ["smoke", path, "--id", "bad"])
     assert smoke == (1, "", f"wqmaster: {trouble}\n")
     assert check[0] == 1
     assert check[2].startswith("wqmaster: the only selected document, 'bad', has no usable")

@@ -164,9 +164,12 @@ def test_a_step_on_which_something_acts_from_outside_is_not_checked(
         ({"homo_lumo_gap": {"warn": -1, "refuse": 0}}, "would refuse below 0 before it warns"),
         ({"net_force": {"wran": 2}}, "unknown key 'wran'; did you mean 'warn'?"),
         ({"net_force": {"warn": "2"}}, "'2' is neither a number nor null"),
-        ({"net_force": 3}, "3 is not 'default', 'strict' or 'off', or a mapping"),
+        (
+            {"net_force": 3},
+            "3 cannot be used here; allowed: 'default', 'strict', 'off' or a mapping",
+        ),
         ({"closest_atoms": {"warn": 0.6}}, "'closest_atoms' cannot warn"),
-        ({"preset": "of"}, "'of' is not 'default', 'strict' or 'off'"),
+        ({"preset": "of"}, "'of' cannot be used here; allowed: 'default', 'strict' or 'off'"),
     ],
 )
 def test_a_wrong_key_is_an_error_with_its_line(

@@ -16,6 +16,7 @@ import pytest
 from tests.conftest import WATER as ALONG_Z
 from tests.conftest import Campaigns, Cli
 from wqmaster.database.reference_atoms import REFERENCE_ATOM
+from wqmaster.datasets.placing import Placing
 from wqmaster.datasets.targets import TARGETS
 
 EV_PER_EH = 27.211386024367243
@@ -382,6 +383,72 @@ def test_energies_of_reference_atoms_are_not_overwritten(
     cli("export", path, "--for", "aimnet", "-o", tmp_path / "data.h5")
     card = json.loads((tmp_path / "data.h5.card.json").read_text())
     assert [one["name"] for one in card["files"]] == ["data.h5", "data.sae.yaml"]
+
+
+def test_an_existing_file_of_reference_atoms_is_refused_before_anything_is_written(
+    campaigns: Campaigns, cli: Cli, tmp_path: Path
+) -> None:
+    campaigns.insert({**WATER, "_id": "water"})
+    path = campaigns.write(campaign_config=config(), engine="local", reference_atoms=True)
+    cli("run", path)
+    (tmp_path / "data.sae.yaml").write_text("1: -13.6\n")
+    # Only the reference atoms are selected, so that the export would end later with another code.
+    chosen = json.dumps({REFERENCE_ATOM: {"$ne": None}})
+    words = ["--for", "aimnet", "-o", tmp_path / "data.h5", "--query", chosen]
+    found = json.loads(cli("export", path, *words, "--json", code=1))
+    assert found["code"] == "file-exists"
+
+
+def test_an_element_without_a_reference_atom_is_reported(
+    campaigns: Campaigns, cli: Cli, tmp_path: Path
+) -> None:
+    campaigns.insert({**WATER, "_id": "water"})
+    path = campaigns.write(campaign_config=config(), engine="local", reference_atoms=True)
+    cli("run", path)
+    numbers = {"atomic_numbers": [8], REFERENCE_ATOM: {"$ne": None}}
+    assert campaigns.documents.update_one(numbers, {"$unset": {"xtb": ""}}).modified_count == 1
+    words = ["--for", "jsonl", "-o", tmp_path / "data.jsonl", "--json"]
+    found = json.loads(cli("export", path, *words))
+    assert found["reference_atoms"] == ["H"]
+    (remark,) = found["remarks"]
+    assert " O," in remark
+    assert f"wqmaster failures {path}" in remark
+
+
+@pytest.mark.parametrize("name", ["gradient", "homo_lumo_gap"])
+def test_what_is_not_a_total_energy_is_not_exported_as_one(
+    campaigns: Campaigns, cli: Cli, tmp_path: Path, name: str
+) -> None:
+    campaigns.insert(MOLECULES[0])
+    parsers = ["energy", "gradient", "homo_lumo_gap"]
+    settings = config({"name": "gfn2", "parsers": parsers})
+    path = campaigns.write(campaign_config=settings, engine="local")
+    cli("run", path)
+    words = ["--for", "jsonl", "-o", tmp_path / "data.jsonl", "--energy", name, "--json"]
+    found = json.loads(cli("export", path, *words, code=2))
+    assert found["code"] == "labels-missing"
+    assert f"'{name}' is not a total energy" in found["message"]
+
+
+def test_failed_documents_are_named_in_the_card(
+    campaigns: Campaigns, cli: Cli, tmp_path: Path
+) -> None:
+    close = {"_id": "close", "atomic_numbers": [1, 1], "coordinates": [[0, 0, 0], [0, 0, 0.3]]}
+    campaigns.insert({**WATER, "_id": "water"}, close)
+    path = campaigns.write(campaign_config=config(), engine="local")
+    cli("run", path, code=1)
+    words = ["--for", "jsonl", "-o", tmp_path / "data.jsonl", "--json"]
+    found = json.loads(cli("export", path, *words))
+    (left_out,) = found["left_out"]
+    assert left_out["reason"].startswith("failed: check_")
+    assert (left_out["count"], left_out["ids"]) == (1, ["close"])
+
+
+def test_a_message_about_a_draft_names_its_place(tmp_path: Path) -> None:
+    with Placing(tmp_path / "data.xyz", ["train"], force=False) as placing:
+        draft = placing.draft("train")
+        place = tmp_path / "data-train.xyz"
+        assert placing.worded(f"{draft}: row 1") == f"{place}: row 1"
 
 
 def test_reference_atoms_are_not_counted_against_the_limit(

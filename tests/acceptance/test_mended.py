@@ -3,14 +3,14 @@
 import json
 from typing import Any
 
-from tests.acceptance.conftest import at_once
+from tests.acceptance.conftest import each
 from tests.acceptance.test_verbs import TOO_CLOSE
 from tests.conftest import WATER, Campaigns, Cli
 
 
 def counts(campaigns: Campaigns, cli: Cli, path: Any) -> tuple[int, int, int, int]:
     """How many documents are done, failed and pending in `status`, and how many `failures` has."""
-    (_, status, _), (_, groups, _) = at_once(
+    (_, status, _), (_, groups, _) = each(
         cli, ["status", path, "--json"], ["failures", path, "--json"]
     )
     found = json.loads(status)

@@ -222,6 +222,21 @@ def test_a_failure_of_a_parser_is_cured_from_its_archive(
     cli("run", path)
 
 
+def test_a_cured_result_that_cannot_be_stored_is_reported(
+    campaigns: Campaigns, cli: Cli, tmp_path: Path
+) -> None:
+    (tmp_path / "own.py").write_text(OWN.format(more="", value="count"))
+    campaigns.waters(1)
+    campaigns.documents.update_one({}, {"$set": {"xtb": 3}})
+    path = written(campaigns)
+    cli("run", path, code=1)
+    found = json.loads(cli("reparse", path, "--write", "--json"))
+    assert (found["counts"]["cured"], found["written"], found["not_stored"]) == (1, 0, 1)
+    said = cli("reparse", path, "--write")
+    assert "not stored: 1 result" in said
+    assert "the field 'xtb', which holds 3" in said
+
+
 def test_results_of_another_recipe_are_skipped(
     archived: Path, cli: Cli, campaigns: Campaigns
 ) -> None:

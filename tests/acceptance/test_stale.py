@@ -218,11 +218,12 @@ def test_documents_are_computed_again_by_id_query_and_class(campaigns: Campaigns
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ((), "Use exactly one of"),
-        (("--stale", "--id", "1"), "Use exactly one of"),
+        ((), "use exactly one of"),
+        (("--stale", "--id", "1"), "use exactly one of"),
         (("--query", "{"), "not valid JSON"),
         (("--query", "[1]"), "must be a JSON object"),
         (("--query", '{"$no": 1}'), "refused --query"),
+        (("--query", '{"$where": "1"}'), "refused --query"),
         (("--class", "bad_documents"), "did you mean 'bad_document'"),
     ],
 )

@@ -11,8 +11,9 @@ import pytest
 from pymongo import MongoClient
 
 import wqmaster
-from tests.acceptance.conftest import HeldXtb, at_once, processes_of
+from tests.acceptance.conftest import HeldXtb, each, processes_of
 from tests.conftest import WATER, Campaigns, Cli, wait_until
+from wqmaster.cli.main import VERBS
 
 ENERGY = -5.070383095219  # Eh, for WATER with GFN2-xTB
 TOO_CLOSE = {"atomic_numbers": [1, 1], "coordinates": [[0.0, 0.0, 0.0], [0.0, 0.0, 0.11]]}
@@ -42,7 +43,7 @@ def test_check_counts_and_prints_the_first_job_and_runs_nothing(
     query = {"hidden": {"$exists": False}}
     path = campaigns.write(software=held_xtb.software, submit={"query": query})
 
-    (code, output, errors), (json_code, as_json, _) = at_once(
+    (code, output, errors), (json_code, as_json, _) = each(
         cli, ["check", path], ["check", path, "--json"]
     )
     assert (code, json_code, errors) == (0, 0, "")
@@ -104,7 +105,7 @@ def test_smoke_prints_the_values_of_one_document_and_stores_nothing(
     temporary.mkdir()
 
     one = cli.start("smoke", path, env={"TMPDIR": str(temporary)})
-    ((code, as_json, _),) = at_once(cli, ["smoke", path, "--id", "water", "--json"])
+    ((code, as_json, _),) = each(cli, ["smoke", path, "--id", "water", "--json"])
     output, errors = one.communicate(timeout=60)
     assert (code, one.returncode, errors) == (0, 0, "")
     assert "document 1 (3 atoms)" in output
@@ -127,7 +128,7 @@ def test_smoke_prints_the_failure_class_and_exits_with_1(campaigns: Campaigns, c
     campaigns.waters(1)
     campaigns.insert({"_id": "close", **TOO_CLOSE})
     path = campaigns.write()
-    (code, output, _), (json_code, as_json, _), unknown = at_once(
+    (code, output, _), (json_code, as_json, _), unknown = each(
         cli,
         ["smoke", path, "--id", "close"],
         ["smoke", path, "--id", "close", "--json"],
@@ -231,7 +232,7 @@ def test_failures_are_grouped_shown_and_retried(campaigns: Campaigns, cli: Cli) 
     )
     cli("run", path, code=1)
 
-    answers = at_once(
+    answers = each(
         cli,
         ["failures", path],
         ["failures", path, "--json"],
@@ -267,7 +268,7 @@ def test_failures_are_grouped_shown_and_retried(campaigns: Campaigns, cli: Cli) 
         "wqmaster: 'bad_documnt' is neither a failed document nor a failure class; "
         "did you mean 'bad_document'?\n",
     )
-    ids, of_class, ids_json, listed, unknown, together = at_once(
+    ids, of_class, ids_json, listed, unknown, together = each(
         cli,
         ["failures", path, "--ids"],
         ["failures", path, "--ids", "--class", "bad_document"],
@@ -297,7 +298,7 @@ def test_before_the_first_run_all_documents_are_pending_and_none_failed(
 ) -> None:
     campaigns.waters(2)
     path = campaigns.write()
-    (code, output, errors), failures, attempts = at_once(
+    (code, output, errors), failures, attempts = each(
         cli, ["status", "--json"], ["failures", path], ["failures", path, "--show", "1"]
     )
     assert (code, errors) == (0, "")
@@ -351,7 +352,7 @@ def test_db_starts_and_stops_the_private_server_and_keeps_its_data(private: Path
     uri = cli("db", "start", private).strip()
     assert uri.startswith("mongodb://")
     (server,) = mongods(cli.folder)
-    again, url, (code, as_json, _) = at_once(
+    again, url, (code, as_json, _) = each(
         cli, ["db", "start", private], ["db", "url", private], ["db", "url", private, "--json"]
     )
     assert again == url == (0, f"{uri}\n", "")
@@ -370,7 +371,7 @@ def test_db_starts_and_stops_the_private_server_and_keeps_its_data(private: Path
     assert cli("db", "stop", private) == "stopped\n"
     assert mongods(cli.folder) == []
     # The address is printed even so, because mongosh without an address opens another database.
-    stopped, as_json = at_once(cli, ["db", "url", private], ["db", "url", private, "--json"])
+    stopped, as_json = each(cli, ["db", "url", private], ["db", "url", private, "--json"])
     assert stopped[:2] == (3, f"{uri}\n")
     assert "is not running" in stopped[2]
     assert f"start it with 'wqmaster db start {private}'" in stopped[2]
@@ -473,3 +474,11 @@ def test_help_lists_arguments_and_options(words: list[str], said: list[str], cli
 
 def test_the_version_is_printed(cli: Cli) -> None:
     assert cli("--version") == f"wqmaster, version {wqmaster.__version__}\n"
+
+
+def test_each_command_starts_in_a_new_process(cli: Cli) -> None:
+    # `Cli.run` forks a process that has imported all commands (tests/warm.py).
+    for process in [cli.start(verb, "-h") for verb in VERBS]:
+        output, errors = process.communicate(timeout=120)
+        assert (process.returncode, errors) == (0, "")
+        assert output.startswith("Usage: ")

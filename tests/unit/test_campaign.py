@@ -386,7 +386,7 @@ def test_a_wrong_value_is_shown_unless_it_may_be_secret(tmp_path: Path) -> None:
         assert message.endswith(shown)
 
 
-def test_all_errors_are_reported_at_once(tmp_path: Path) -> None:
+def test_all_errors_are_reported_each(tmp_path: Path) -> None:
     text = MINIMAL.replace("campaign: small", "campaign: a b") + "bundle: {size: 0}\n"
     lines = refused(tmp_path, text).splitlines()
     assert [line.split(" ")[0] for line in lines] == ["campaign.yaml:1:", "campaign.yaml:7:"]
@@ -525,7 +525,7 @@ def test_a_key_of_another_type_is_accepted_with_its_default_value(tmp_path: Path
         ),
         (
             "  type: condor\n  options: [a, 7]\n",
-            "campaign.yaml:9: workers.options.1: must be text; it is 7",
+            "campaign.yaml:9: workers.options[2]: must be text; it is 7",
         ),
         (
             "  max: 5\n  type: slrum\n",
@@ -594,3 +594,26 @@ def test_an_invalid_name_is_refused_with_the_allowed_characters(
     assert " cannot be used here; allowed: " in caught.value.message
     assert allowed in caught.value.message
     assert caught.value.code is ErrorCode.CAMPAIGN_INVALID
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("reference_atoms: 3", "reference_atoms: must be true, false, a list of elements"),
+        ("remedies: true", "or false; it is true"),
+        ("job: null", "unknown key 'job'"),
+    ],
+)
+def test_a_message_states_values_as_yaml_writes_them(tmp_path: Path, line: str, words: str) -> None:
+    with pytest.raises(CampaignError) as caught:
+        loaded(tmp_path, f"{MINIMAL}{line}\n")
+    assert words in caught.value.message
+
+
+def test_the_ending_of_a_file_does_not_make_its_name_similar(tmp_path: Path) -> None:
+    for name in ("rc.yaml", "ra.yaml"):
+        (tmp_path / name).write_text(MINIMAL)
+    with pytest.raises(CampaignError) as caught:
+        load(tmp_path / "nosuch.yaml")
+    assert caught.value.code is ErrorCode.CAMPAIGN_NOT_FOUND
+    assert "did you mean" not in caught.value.message

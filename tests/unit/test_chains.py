@@ -117,7 +117,7 @@ def test_everything_in_a_chain_is_part_of_the_recipe(
     [
         ([OPT, {**PYSCF, "geometry": "op"}], 10, "'op' is not an earlier step; earlier steps: opt"),
         ([OPT, {**PYSCF, "geometry": ["opt"]}], 10, "['opt'] is not an earlier step"),
-        ([{**PYSCF, "geometry": "opt"}, OPT], 8, "this is the first step"),
+        ([{**PYSCF, "geometry": "opt"}, OPT], 8, "is not an earlier step; this is the first step"),
         ([PYSCF, {**ORCA, "geometry": "dft"}], 11, "leaves no geometry to start from"),
         ([ORCA, {**VINA, "geometry": "sp"}], 18, "cannot start from the geometry of another"),
         ([ORCA, VINA], 8, "cannot share a job with wqmaster.tasks.orca.sequential: Vina docks"),

@@ -480,7 +480,7 @@ def test_another_program_of_the_same_name_is_not_orca(content: str, errors: str)
 def test_a_given_file_that_is_not_an_orca_output_is_not_called_a_screen_reader() -> None:
     kind, message = diagnosis("Entering Gaussian System, Link 0=g16\n")
     assert kind is FailureClass.PARSE_ERROR
-    assert "this is not its output: it has no banner" in message
+    assert "this is not an output of ORCA: it has no banner" in message
     assert "Entering Gaussian System" in message
     assert "GNOME" not in message
 

@@ -172,4 +172,4 @@ def test_an_unknown_short_name_is_answered_with_the_known_ones(own: Module) -> N
 
 def test_a_short_name_needs_a_program(own: Module) -> None:
     said = own.error(changed(("program=PROGRAM, ", "")))
-    assert "the task function names no program" in said
+    assert "does not state whose parser" in said

@@ -32,6 +32,10 @@ REPLY = {"ok": 0.0, "errmsg": "unknown operator: $foo", "code": 2, "codeName": "
             OperationFailure(f"unknown operator: $foo, full error: {REPLY}", 2, REPLY),
             "unknown operator: $foo",
         ),
+        (
+            OperationFailure("Cannot create field 'gfn2' in element {xtb: 3}", 28),
+            "'gfn2' cannot be stored in the field 'xtb', which holds 3",
+        ),
         (OperationFailure(f"bad auth, full error: {REPLY}"), "bad auth"),
         (
             OperationFailure("Authentication failed.", 18, {"errmsg": "Authentication failed."}),

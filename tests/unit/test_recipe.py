@@ -443,7 +443,7 @@ def test_more_disk_is_requested_only_if_the_original_amount_is_known(tmp_path: P
 @pytest.mark.parametrize("name", ["a..b", "$where", "", ".a", "a."])
 def test_an_impossible_field_name_is_not_a_projection(tmp_path: Path, name: str) -> None:
     with pytest.raises(
-        CampaignError, match=r"submit\.projection\.1: .* cannot be used here; allowed: "
+        CampaignError, match=r"submit\.projection\[2\]: .* cannot be used here; allowed: "
     ):
         recipe(tmp_path, {"name": "a"}, submit={"projection": ["a.b", name]})
 

@@ -96,7 +96,7 @@ def test_a_command_is_a_line_or_a_list(command: Any, words: tuple[str, ...]) -> 
         ("prog in|sort", "no shell runs this"),
         ("", "the command is empty"),
         ([], "at least 1 item"),
-        ("prog 'open", "No closing quotation"),
+        ("prog 'open", "a quotation mark is not closed"),
         (["prog", True], "valid string"),
         (["prog", None], "valid string"),
         ("''", "is not a program"),

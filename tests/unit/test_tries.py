@@ -49,7 +49,7 @@ def test_the_resources_of_a_campaign_are_remembered_while_it_has_no_task(tmp_pat
     assert found.hungry(Stats(400, 10**6, 10**6)) == 110
 
 
-def test_many_workers_that_arrive_at_once_are_fed_gradually(tmp_path: Path) -> None:
+def test_many_workers_that_arrive_each_are_fed_gradually(tmp_path: Path) -> None:
     stats = Stats(100_000, 10**9, 10**9)
     assert sizes(tmp_path).hungry(stats) == MAX_WAITING_TASKS
     stats.tasks_waiting = MAX_WAITING_TASKS

@@ -88,7 +88,7 @@ def test_a_plain_number_keeps_its_meaning(tmp_path: Path) -> None:
     [
         ("resources: {memory: 4 apples}", "resources.memory: '4 apples' is not a size"),
         ("resources: {memory: 2.5}", "resources.memory: 2.5 is not a size"),
-        ("resources: {memory: true}", "resources.memory: True is not a size"),
+        ("resources: {memory: true}", "resources.memory: true is not a size"),
         ("resources: {disk: 0GB}", "resources.disk: must be above 0"),
         ("workers: {type: slurm, walltime: 20GB}", "workers.walltime: '20GB' is not a time"),
     ],

@@ -31,6 +31,12 @@ FIELD = allowing(
 HOST = allowing("letters, digits, '.', ':' and '-'", r"^[A-Za-z0-9.:-]+$")
 
 
+def as_written(value: object) -> str:
+    """A value as a campaign file or a JSON file writes it, shortened."""
+    words = {True: "true", False: "false", None: "null"}
+    return words[value] if isinstance(value, bool) or value is None else f"{value!r:.60}"
+
+
 def nearest(word: str, words: Iterable[str]) -> str:
     """A hint that names the closest valid word, or all of them if none is close."""
     known = sorted(set(words))

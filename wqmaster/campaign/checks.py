@@ -10,12 +10,13 @@ from typing import Any
 
 from pydantic_core import PydanticCustomError
 
-from wqmaster.campaign.base import nearest
+from wqmaster.campaign.base import as_written, nearest
 
 PRESET = "preset"
 PRESETS = ("default", "strict", "off")
 _LIMITS = ("warn", "refuse")
 _WORDS = "'default', 'strict' or 'off'"
+_ALTERNATIVES = "'default', 'strict', 'off'"
 
 
 def checks(value: Any) -> dict[str, Any]:
@@ -46,10 +47,8 @@ def _preset(value: Any, otherwise: str, *keys: Any) -> str:
         return "off"
     if isinstance(value, str) and value in PRESETS:
         return value
-    hint = f", or {otherwise}" if otherwise else ""
-    if isinstance(value, str):
-        hint += f"; {nearest(value, PRESETS)}"
-    raise _error(f"{value!r:.40} is not {_WORDS}{hint}", *keys)
+    allowed = f"{_ALTERNATIVES} or {otherwise}" if otherwise else _WORDS
+    raise _error(f"{as_written(value)} cannot be used here; allowed: {allowed}", *keys)
 
 
 def _limit(value: Any, name: str, key: Any) -> float | None:
@@ -58,7 +57,7 @@ def _limit(value: Any, name: str, key: Any) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise _error(f"{value!r:.40} is neither a number nor null", name, key)
+        raise _error(f"{as_written(value)} is neither a number nor null", name, key)
     return float(value)
 
 

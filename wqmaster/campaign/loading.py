@@ -13,7 +13,7 @@ import yaml
 from bson import ObjectId
 from pydantic import ValidationError
 
-from wqmaster.campaign.base import ALLOWED
+from wqmaster.campaign.base import ALLOWED, as_written
 from wqmaster.campaign.models import Campaign
 from wqmaster.campaign.wording import plain_message, plain_yaml
 from wqmaster.campaign.workers import BatchWorkers, without_type
@@ -244,7 +244,7 @@ def describe(error: ValidationError, source: Source, *above: str | int) -> Campa
             messages.append(message)
         texts[tuple(keys)] = f"{source.where(*keys)}: {name + ': ' if name else ''}"
         if isinstance(value, (str, int, float)) and source.shows(*keys):
-            shown[tuple(keys)] = f"; it is {value!r:.60}"
+            shown[tuple(keys)] = f"; it is {as_written(value)}"
     # Pydantic reports errors in every branch of a union. The user most likely meant the branch with
     # the deepest error.
     kept = (
@@ -269,8 +269,15 @@ def _place_in_words(keys: Sequence[str | int], source: Source) -> str:
     if tuple(keys[:2]) == ("campaign_config", "args") and len(keys) > 2:
         name = None if keys[3:4] == ["name"] else source.step_name(int(keys[2]))
         step = f"step {int(keys[2]) + 1}" if name is None else f"step '{name}'"
-        return ": ".join([step, *filter(None, [".".join(map(str, keys[3:]))])])
-    return ".".join(str(key) for key in keys)
+        return ": ".join([step, *filter(None, [_dotted(keys[3:])])])
+    return _dotted(keys)
+
+
+def _dotted(keys: Sequence[str | int]) -> str:
+    """Keys with dots between them; an entry of a list is counted from 1, as in `size[3]`."""
+    return "".join(
+        f"[{key + 1}]" if isinstance(key, int) else f".{key}" for key in keys
+    ).removeprefix(".")
 
 
 def _keys(
@@ -296,7 +303,10 @@ def _instead(path: Path) -> str:
     with contextlib.suppress(OSError):
         there = {found.name: found for found in path.parent.iterdir() if found.is_file()}
         names = [name for name in there if name.endswith((".yaml", ".yml"))]
-        near = difflib.get_close_matches(path.name, names, n=1, cutoff=0.5)
+        # The endings are alike, whatever the names are.
+        stems = {Path(name).stem: name for name in names}
+        near = difflib.get_close_matches(path.stem, stems, n=1, cutoff=0.5)
+        near = [stems[stem] for stem in near]
         if not near and len(names) == 1:
             near = names
         if near:

@@ -312,7 +312,12 @@ def _atoms(value: Any) -> Any:
     """`reference_atoms: true` is short for an empty mapping."""
     if isinstance(value, list):
         return {"elements": value}
-    return {} if value is True else None if value is False else value
+    if value is None or isinstance(value, (bool, dict)):
+        return {} if value is True else None if value is False else value
+    raise PydanticCustomError(
+        "reference_atoms",
+        "must be true, false, a list of elements or a mapping with 'elements' and 'multiplicities'",
+    )
 
 
 class Audit(Model):

@@ -19,6 +19,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
+from wqmaster.campaign.base import as_written
+
 # The number of seconds in each unit of time.
 _SECONDS = {
     **dict.fromkeys(("s", "sec", "second", "seconds"), 1),
@@ -122,7 +124,7 @@ def _read(value: Any, reader: Callable[[str], int], what: str, help: str) -> Any
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, bool) or not isinstance(value, (int, str)):
-        raise _error(f"{value!r} is not a {what}; {help}")
+        raise _error(f"{as_written(value)} is not a {what}; {help}")
     try:
         return reader(value) if isinstance(value, str) else value
     except ValueError as error:

@@ -46,6 +46,8 @@ def plain_message(found: Mapping[str, Any]) -> str:
     if kind in _MESSAGES:
         return _MESSAGES[kind]
     message = str(found["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    if kind == "literal_error":
+        message = message.replace("False", "false").replace("True", "true")
     for pydantics, ours in _PHRASES:
         message = message.replace(pydantics, ours)
     return message

@@ -1,6 +1,7 @@
 """wqmaster adopt: turn existing outputs into documents with results."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,7 +23,9 @@ _PROGRAMS = ("orca", "xtb")
 
 def _lines(account: Account, place: str, folder: Path, dry: bool) -> Iterator[str]:
     would = "would be adopted" if dry else "adopted"
-    parts = [f"{account.adopted:,} {would} into {place}"]
+    # A collection and, after a comma, the field of the results.
+    where = "{}, field {}".format(*place.split(", ", 1))
+    parts = [f"{account.adopted:,} {would} into {where}"]
     if account.there:
         parts.append(f"{account.there:,} already there")
     if account.refused:
@@ -70,7 +73,7 @@ def _lines(account: Account, place: str, folder: Path, dry: bool) -> Iterator[st
     "--mix-recipes", is_flag=True, help="Adopt outputs of any settings, each as its own recipe."
 )
 @click.option("--recipe", metavar="HASH", help="Adopt only outputs of this recipe.")
-@click.option("--limit", type=click.IntRange(1), help="Stop after so many outputs.")
+@click.option("--limit", type=click.IntRange(1), help="Stop after this many outputs.")
 @click.option(
     "--max-size", type=Size(), default="256 MB", show_default=True, help="Refuse larger files."
 )
@@ -103,12 +106,14 @@ def command(
     class, and adopt-refused.jsonl in the campaign's folder lists every refused output.
 
     Only outputs with the settings of the step are adopted; --dry-run with --mix-recipes lists all
-    recipes in FOLDER. The command can be repeated: it skips outputs that were adopted before.
+    recipes that the outputs state. The command can be repeated: it skips adopted outputs.
 
     Exit codes: 0 all outputs were adopted; 1 some were refused; 2 there are none.
     """
     if recipe is not None and mix_recipes:
-        raise click.UsageError("Use --recipe or --mix-recipes, not both.")
+        raise click.UsageError("use --recipe or --mix-recipes, not both")
+    if recipe is not None and not re.fullmatch("[0-9a-f]{16}", recipe):
+        raise click.UsageError(f"--recipe: '{recipe}' is not a hash of 16 hexadecimal digits")
     resolved = resolve(loaded(campaign), runs=False)
     chosen = step_of(resolved, program, step)
     options = Options(

@@ -94,6 +94,7 @@ def command(
     with assembly.opened(recipe.loaded, existing=True) as store:
         audit = auditing.prepared(recipe, store, settings)
         if dry_run:
+            audit.tight(None)  # refuses options that the task function does not have
             output.show(_planned(audit), _lines(audit))
             return
         with view(quiet=output.is_for_programs) as shown:

@@ -162,11 +162,12 @@ def _counted(place: str, size: int, counts: Counts, census: Census) -> Iterator[
 
 
 def _written_out(molecule: Molecule, job: Job, state: smoke.State) -> Iterator[str]:
-    atoms, document = counted(len(molecule.numbers), "atom"), shown_id(molecule.id)
+    atoms = f" ({counted(len(molecule.numbers), 'atom')})" if len(molecule.numbers) else ""
+    document = shown_id(molecule.id)
     if state is not smoke.State.PENDING:
-        yield f"\nAn example job, for document {document} ({atoms}), which {state.value}:\n"
+        yield f"\nAn example job, for document {document}{atoms}, which {state.value}:\n"
     else:
-        yield f"\nThe first job, for document {document} ({atoms}):\n"
+        yield f"\nThe first job, for document {document}{atoms}:\n"
     for name, words in _commands(job).items():
         yield f"{name}: {words}"
     yield ""

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from bson import ObjectId
 
-from wqmaster.campaign.base import nearest
+from wqmaster.campaign.base import as_written, nearest
 from wqmaster.campaign.loading import LoadedCampaign, load
 from wqmaster.campaign.units import megabytes, seconds
 from wqmaster.database.attempts import key_of
@@ -138,4 +138,6 @@ def shortened(value: Any) -> str:
         return f"[{inner}, ... {len(value)} in total]"
     if isinstance(value, list):
         return f"[{', '.join(shortened(item) for item in value)}]"
+    if value is None or isinstance(value, bool):
+        return as_written(value)
     return f"{value:.12g}" if isinstance(value, float) else printable(str(value))

@@ -34,7 +34,7 @@ def _sample(value: str) -> int | None:
     except ValueError:
         number = 0
     if number < 1:
-        raise click.UsageError("--verify must be a number of frames, 'all' or 'none'.")
+        raise click.UsageError("--verify must be a number of frames above 0, 'all' or 'none'")
     return number
 
 
@@ -92,7 +92,7 @@ def _value(account: Account) -> dict[str, Any]:
 
 
 @click.command()
-@click.argument("campaigns", metavar="CAMPAIGN...", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("campaigns", metavar="[CAMPAIGN]...", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
     "--for",
     "target",
@@ -173,9 +173,9 @@ def command(
         force=force,
     )
     if group is not None and splits is None:
-        raise click.UsageError("--group needs --splits.")
+        raise click.UsageError("--group needs --splits")
     if group is not None and (group.startswith("$") or not all(group.split("."))):
-        raise click.UsageError(f"--group: {group!r} is not the name of a field.")
+        raise click.UsageError(f"--group: {group!r} is not the name of a field")
     check_installed(order.target)
     check_name(order.target, path)
     wishes = Wishes(step, geometry, frames, energy, charges)

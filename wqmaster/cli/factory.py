@@ -26,10 +26,10 @@ def command(campaign: Path, start: bool, stop: bool, status: bool, output: Outpu
     it here, or on another machine that can reach the batch system.
     """
     if sum((start, stop, status)) > 1:
-        raise click.UsageError("Use only one of --start, --stop and --status.")
+        raise click.UsageError("use only one of --start, --stop and --status")
     if str(campaign) in ("start", "stop", "status") and not campaign.exists():
         raise click.UsageError(
-            f"There is no campaign file '{campaign}'; did you mean '--{campaign}'?"
+            f"there is no campaign file '{campaign}'; did you mean '--{campaign}'?"
         )
     file = loaded(campaign)
     if status:

@@ -28,9 +28,9 @@ from wqmaster.run.spool import Spool
 from wqmaster.system.this_command import this_command
 
 
-def _hint(text: str, campaign: Path) -> str:
-    """The failure class or word that the user may have meant, or the command that lists all."""
-    near = nearest(text, ["all", *(member.label for member in FailureClass)])
+def _hint(text: str, campaign: Path, *further: str) -> str:
+    """The class or `further` word that the user may have meant, or the command that lists all."""
+    near = nearest(text, [*further, *(member.label for member in FailureClass)])
     known = f"'{this_command()} failures {typed(campaign)}' lists all failures"
     return near if near.startswith("did you mean") else known
 
@@ -87,7 +87,7 @@ def _discard(store: Store, spool: Spool, text: str, campaign: Path) -> int:
     if not count:
         raise CampaignError(
             f"'{text}' is neither a document with a kept archive nor a failure class; "
-            f"{_hint(text, campaign)}",
+            f"{_hint(text, campaign, 'all')}",
             code=ErrorCode.ARCHIVE_NOT_KEPT,
         )
     return count
@@ -180,11 +180,11 @@ def command(
     Use --retry if the cause was not in the document.
     """
     if sum((show is not None, retry is not None, discard is not None, ids)) > 1:
-        raise click.UsageError("Use only one of --ids, --show, --retry and --discard.")
+        raise click.UsageError("use only one of --ids, --show, --retry and --discard")
     if kind is not None:
         failure_class(kind)
         if (show, retry, discard) != (None, None, None):
-            raise click.UsageError("--class cannot be used with --show, --retry or --discard.")
+            raise click.UsageError("--class cannot be used with --show, --retry or --discard")
     file = loaded(campaign)
     with assembly.opened(file, existing=True) as store:
         if retry is not None:

@@ -38,7 +38,7 @@ def _say(output: Output, account: Account, place: str, skip_bad: bool, *, alone:
     output.remark(f"{account.file}: {counted(account.records, 'record')}: {', '.join(parts)}")
     for note in Note:
         if note in account.notes:
-            output.remark(f"  {note.value} for {counted(account.notes[note], 'record')}")
+            output.remark(f"  {note.words} ({counted(account.notes[note], 'record')})")
     in_error = alone and account.refused == 1 and not skip_bad
     for one in () if in_error else account.first_refused:
         output.remark(f"  refused: {printable(one.place)}: {printable(one.why)}", err=True)
@@ -163,8 +163,8 @@ def command(
     """Import structure files into CAMPAIGN's collection.
 
     FILES are SDF or molfiles (.sdf, .mol), SMILES (.smi, or .csv and .tsv with a SMILES column),
-    XYZ (.xyz, .extxyz), ASE databases and trajectories (.db, .json, .traj) and JSON Lines (.jsonl);
-    text files may be compressed (.gz, .bz2, .xz).
+    XYZ (.xyz, .extxyz), ASE databases and trajectories (.db, .json, .traj, .aselmdb), data sets
+    (.h5, .hdf5, .parquet) and JSON Lines (.jsonl); text files may be compressed (.gz, .bz2, .xz).
 
     Every record is accounted for. If a file has a bad record, none of it is imported, unless
     --skip-bad is given. Existing documents are skipped, so an interrupted import can be rerun.
@@ -173,7 +173,7 @@ def command(
     file were refused.
     """
     if prefix is not None and id_from is not None:
-        raise click.UsageError("Use --prefix or --id-from, not both.")
+        raise click.UsageError("use --prefix or --id-from, not both")
     _check_order(campaign, files)
     file = resolve(loaded(campaign), runs=False).loaded
     options = Options(
@@ -226,7 +226,7 @@ def _check_order(campaign: Path, files: tuple[Path, ...]) -> None:
     others = [campaign, *(path for path in files if path != later[0])]
     words = [shlex.quote(str(path)) for path in (later[0], *others)]
     raise click.UsageError(
-        f"The campaign file comes first: {this_command()} import {' '.join(words)}"
+        f"the campaign file comes first: {this_command()} import {' '.join(words)}"
     )
 
 

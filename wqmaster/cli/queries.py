@@ -35,6 +35,10 @@ def checked_query(store: Store, query: dict[str, Any]) -> None:
     """
     try:
         store.documents.find_one(query, {"_id": 1})
+        # Aggregations, which the commands use too, refuse some operators that `find` accepts.
+        list(
+            store.documents.aggregate([{"$match": query}, {"$limit": 1}, {"$project": {"_id": 1}}])
+        )
     except OperationFailure as error:
         raise CampaignError(
             f"the database refused --query: {reason(error)}", code=ErrorCode.QUERY_REFUSED

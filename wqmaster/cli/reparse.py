@@ -8,8 +8,9 @@ from pathlib import Path
 
 import click
 
-from wqmaster.cli.common import campaign_argument, counted, loaded, typed
+from wqmaster.cli.common import campaign_argument, counted, loaded, printable, typed
 from wqmaster.cli.output import Output, json_option
+from wqmaster.jobs.molecule import shown_id
 from wqmaster.offline.reparse import Kind, Reparse, told
 from wqmaster.recipe.resolving import resolve
 from wqmaster.run import assembly
@@ -38,6 +39,10 @@ def _lines(
     elif write:
         kept = f"; the replaced values are in {work.log}" if work.log else ""
         yield f"{work.written} written{kept}"
+        for document, why in work.not_stored[:_MAX_NAMED_DOCUMENTS]:
+            yield f"document {shown_id(document)}: not stored: {printable(why)}"
+        if work.not_stored:
+            yield f"not stored: {counted(len(work.not_stored), 'result')}"
     elif any(work.counts[kind] for kind in (Kind.CHANGED, Kind.NEW, Kind.CURED, Kind.FAILING)):
         command = f"{this_command()} reparse {typed(campaign)} --write"
         yield f"nothing was written; to store changes: {command}"
@@ -81,6 +86,7 @@ def command(campaign: Path, write: bool, output: Output) -> None:
         "written": work.written,
         "unreadable": work.unreadable,
         "checks": {"warned": dict(work.warned), "refused": dict(work.refused)},
+        "not_stored": len(work.not_stored),
         "before": str(work.log) if work.log else None,
     }
     output.show(value, _lines(work, shown, file.folder / "spool", campaign, write))

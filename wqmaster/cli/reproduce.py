@@ -6,12 +6,12 @@ from typing import Any
 
 import click
 
-from wqmaster.cli.common import loaded, possible_ids, printable, typed_id
+from wqmaster.cli.common import loaded, possible_ids, printable
 from wqmaster.cli.output import Output, json_option
 from wqmaster.database.documents import Store
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import NothingMatches
-from wqmaster.jobs.molecule import Document
+from wqmaster.jobs.molecule import Document, shown_id
 from wqmaster.offline.differences import Agreement, ValueDifference
 from wqmaster.offline.reproduce import Reproduction, reproduced
 from wqmaster.recipe.resolving import resolve
@@ -57,7 +57,7 @@ def _value(found: Reproduction) -> dict[str, Any]:
 
 
 def _lines(found: Reproduction) -> Iterator[str]:
-    yield f"document {typed_id(found.document)}"
+    yield f"document {shown_id(found.document)}"
     for step, (before, now) in found.versions.items():
         if before != now:
             yield f"  step {step}: the program's version was {before}, and is {now} here"

@@ -91,7 +91,7 @@ def command(
     files to kept/replaced/. Failures stay recorded.
     """
     if sum((stale, bool(ids), query is not None, failure is not None)) != 1:
-        raise click.UsageError("Use exactly one of --stale, --id, --query and --class.")
+        raise click.UsageError("use exactly one of --stale, --id, --query and --class")
     wanted = None if query is None else json_query(query)
     label = None if failure is None else failure_class(failure)
     recipe = resolve(loaded(campaign), runs=False)

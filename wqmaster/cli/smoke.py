@@ -83,7 +83,8 @@ def _check_line(found: Measurement) -> str:
 
 
 def _lines(result: smoke.Rehearsal, molecule: Molecule, recipe: Recipe) -> Iterator[str]:
-    yield f"document {shown_id(result.document)} ({counted(len(molecule.numbers), 'atom')})"
+    atoms = f" ({counted(len(molecule.numbers), 'atom')})" if len(molecule.numbers) else ""
+    yield f"document {shown_id(result.document)}{atoms}"
     commands = {step.name: Path(step.argv[0]).name for step in result.job.steps}
     programs = {step.request.name: step.function.program for step in recipe.steps}
     for step in result.verdict.results:

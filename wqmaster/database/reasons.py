@@ -14,6 +14,8 @@ _SURPLUS = re.compile(
     r"|\. If you have a field name .*|\.$",
     re.DOTALL,
 )
+# An update below a field that is not a mapping.
+_OBSTACLE = re.compile(r"Cannot create field '([^']*)' in element \{(.+?): (.*)\}$", re.DOTALL)
 # Parts of messages of the operating system and of OpenSSL, and what they mean.
 _CONNECTION = (
     ("Connection refused", "the connection was refused"),
@@ -39,13 +41,18 @@ def reason(error: Exception) -> str:
             failed = [*error.details.get("writeErrors", ())]
             failed += error.details.get("writeConcernErrors", ())
             if failed:
-                return _plain(str(failed[0].get("errmsg", "a write failed")))
-        return _plain(str((error.details or {}).get("errmsg") or error))
-    text = _plain(str(error))
+                return plain(str(failed[0].get("errmsg", "a write failed")))
+        return plain(str((error.details or {}).get("errmsg") or error))
+    text = plain(str(error))
     if isinstance(error, PyMongoError):
         return next((words for said, words in _CONNECTION if said in text), text)
     return text
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """A message of the server on one line, without what the driver appends to it."""
+    obstacle = _OBSTACLE.match(text)
+    if obstacle is not None:
+        inner, outer, value = obstacle.groups()
+        text = f"'{inner}' cannot be stored in the field '{outer}', which holds {value}"
     return " ".join(_SURPLUS.sub("", text).split())[:_MAX_CHARACTERS]

@@ -59,10 +59,13 @@ def differences(before: Any, now: Any, path: str = "") -> Iterator[str]:
         lines = [line for line in list(changed)[2:] if not line.startswith("@@")]
         yield f"{path}: {'; '.join(repr(line) for line in lines)}"
     elif before != now or type(before) is not type(now):
+        if path.startswith("files.") and None not in (before, now):  # hashes of contents
+            yield f"the contents of {path.removeprefix('files.')} have changed"
+            return
         yield f"{path}: {before!r} before, {now!r} now"
 
 
-def _naming_steps(difference: str, names: Sequence[str]) -> str:
+def naming_steps(difference: str, names: Sequence[str]) -> str:
     """A difference with the name of its step, as in `step 'opt', gfn: 1 before, 2 now`.
 
     `names` are those of the campaign's steps, in their order.
@@ -177,7 +180,7 @@ def check_recipes(
         told = ["the differences are unknown, since this database has no record of that recipe"]
         if before is not None:
             lines = differences(_completed(before), _completed(steps[name].asked))
-            told = [_naming_steps(line, list(steps)) for line in lines]
+            told = [naming_steps(line, list(steps)) for line in lines]
         shown = "\n  ".join(told[:_MAX_DIFFERENCES])
         total = sum(others.values())
         if before is not None and "adopted" in before:
@@ -192,7 +195,7 @@ def check_recipes(
         which = "another recipe" if len(others) == 1 else f"{len(others)} other recipes, mostly"
         raise RecipeMismatch(
             f"{place}: {_results(total)} {'was' if total == 1 else 'were'} made with {which} "
-            f"({stated}, now {steps[name].hash}):\n  {shown}\nStore the new results under another "
+            f"({stated}, now {steps[name].hash}):\n  {shown}\nstore the new results under another "
             "'mongo_output_key' or step name, undo the change, or compute all results again: "
             f"{this_command()} rerun {path} --query '{{}}'"
         )
@@ -250,10 +253,10 @@ def stale_message(store: Store, recipe: Recipe, made: stale.Survey) -> str:
     were = "was" if made.stale == 1 else "were"
     return (
         f"{store.documents.full_name}, {store.campaign.output_key}: {made.stale:,} of "
-        f"{_documents(made.checked)} {were} changed after the results were computed; what changed: "
-        f"{differing}\n  {examples}\n"
-        f"Compute them again with '{this_command()} rerun {path} --stale' (the old results are "
-        "moved to wqmaster.history), or restore the documents"
+        f"{_documents(made.checked)} {were} changed after the results were computed; what "
+        f"changed: {differing}\n  {examples}\n"
+        f"compute the results again with '{this_command()} rerun {path} --stale' (the old "
+        "results are moved to wqmaster.history), or restore the documents"
     )
 
 

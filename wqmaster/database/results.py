@@ -12,6 +12,7 @@ from pymongo.errors import BulkWriteError
 
 from wqmaster.campaign.models import Campaign
 from wqmaster.database.attempts import key_of
+from wqmaster.database.reasons import plain
 from wqmaster.jobs.molecule import Document, lookup
 
 # MongoDB's error code if a field that is not a document blocks a path.
@@ -145,7 +146,7 @@ class Results:
                 if found.get("code") != _PATH_NOT_VIABLE_CODE or not self._in_place_of_null(
                     *update
                 ):
-                    refused[key_of(update[0].document)] = str(found.get("errmsg"))[:500]
+                    refused[key_of(update[0].document)] = plain(str(found.get("errmsg")))
         if matched < len(updates):
             refused |= self._gone(results, refused)
         return refused

@@ -95,6 +95,8 @@ class Target:
     # closed file at this path, or into a new file beside it, and returns the path of the file with
     # the energies. None: reference atoms are added to the writer like any other frame.
     atoms: Callable[[Path, Sequence[Frame]], Path] | None = None
+    # The suffix of the file that `atoms` writes beside the data; "": it writes none.
+    atoms_suffix: str = ""
     # The module of the trainer, and the script in `trainers/` that calls its reader; "": none.
     trainer: str = ""
     script: str = ""

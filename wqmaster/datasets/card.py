@@ -233,7 +233,7 @@ def _duplicates(duplicates: Duplicates, were_dropped: bool) -> dict[str, Any]:
 def _cite(tally: Tally, levels: Sequence[Level]) -> list[str]:
     """What to cite, as far as wqmaster knows; the user adds references of programs and methods."""
     about = metadata.metadata("wqmaster")
-    found = [f"{about['Author']}: wqmaster {__version__} (software), {about['Summary']}"]
+    found = [f"{about['Author']}: wqmaster {__version__} (software)"]
     found += [f"the program {program}" for program in sorted(tally.programs)]
     found += [f"the level of theory {level.name}" for level in levels]
     return found

@@ -161,7 +161,7 @@ def _splits(card: Card) -> Iterator[str]:
         return
     yield "## Splits"
     yield ""
-    yield f"By molecular graph, charge and multiplicity, with the seed {card.seed}."
+    yield f"By molecular graph, charge and multiplicity, with seed {card.seed}."
     if card.divided_graphs:
         divided = _count(card.divided_graphs, "graph is", "graphs are")
         yield f"{divided} in more than one part, because groups decide on the part."
@@ -206,6 +206,9 @@ def _quality(card: Card) -> Iterator[str]:
 
 
 def _flat(value: object) -> str:
+    if isinstance(value, Mapping) and value.keys() == {"value", "low", "high"}:
+        value, low, high = (_number(value[key]) for key in ("value", "low", "high"))
+        return f"{value} (95 % confidence: {low} to {high})"
     return (
         _number(value)
         if isinstance(value, float)
@@ -219,11 +222,16 @@ def _duplicates(card: Card) -> Iterator[str]:
         yield "Duplicates were not looked for."
         yield ""
         return
-    yield (
-        f"{_count(found.found, 'frame has', 'frames have')} the structure of an earlier one (RMSD "
-        f"up to {found.bound_angstrom:g} Angstrom); {found.of_one_document:,} of them belong to the"
-        f" same document. They were {'left out' if found.were_dropped else 'kept'}."
-    )
+    bound = f"(RMSD up to {found.bound_angstrom:g} Angstrom)"
+    if not found.found:
+        yield f"No frame has the structure of an earlier one {bound}."
+    else:
+        were = "left out" if found.were_dropped else "kept"
+        yield (
+            f"{_count(found.found, 'frame has', 'frames have')} the structure of an earlier one "
+            f"{bound}; {found.of_one_document:,} of them belong to the same document. "
+            f"These frames were {were}."
+        )
     if found.limited:
         were = _count(found.limited, "frame was", "frames were")
         yield f"{were} compared with the nearest candidates only, so that there can be more."
@@ -276,7 +284,7 @@ def _files(card: Card) -> Iterator[str]:
 def _cite(card: Card) -> Iterator[str]:
     yield "## How to cite"
     yield ""
-    yield "Name in publications, with the references that their authors ask for:"
+    yield "Cite these in publications, with the references that their authors ask for:"
     yield ""
     for one in card.cite:
         yield f"- {markdown(one)}"

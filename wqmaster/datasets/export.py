@@ -18,7 +18,8 @@ from wqmaster.datasets.source import Source
 from wqmaster.datasets.splits import Splits, split_key
 from wqmaster.datasets.tally import Tally
 from wqmaster.datasets.verify import Proof, prove
-from wqmaster.errors import NothingMatches
+from wqmaster.errors import NothingMatches, ProofError
+from wqmaster.system.this_command import this_command
 
 # How many frames are written between two calls of `show`.
 _SHOWN_EVERY_FRAMES = 100
@@ -102,6 +103,10 @@ class Export:
             for name in names:
                 self._parts[name] = self._begin(placing, name)
                 stack.callback(self._parts[name].writer.abandon)
+            self._read_references(tally)
+            if self._references and order.target.atoms_suffix:
+                first = next(iter(self._parts.values())).draft
+                placing.check_beside(first.with_suffix(order.target.atoms_suffix).name)
             self._write(tally, duplicates)
             references = self._references_as_frames()
             self._drop_empty(placing)
@@ -109,7 +114,10 @@ class Export:
                 part.writer.close()
             self._write_references(references, placing)
             for part in self._parts.values():
-                self._prove(part)
+                try:
+                    self._prove(part)
+                except ProofError as error:
+                    raise ProofError(placing.worded(error.message), code=error.code) from error
             written = self._card(tally, duplicates, placing)
             for removed in placing.place():
                 self._account.remarks.append(f"{removed} of the earlier export was removed")
@@ -122,12 +130,15 @@ class Export:
         expected = None if self._order.verify == 0 else Expected(self._order.verify)
         return _Part(placing.final(name), draft, writer, expected)
 
+    def _read_references(self, tally: Tally) -> None:
+        for source in self._sources:
+            for frame in source.reference_atoms():
+                self._reference(source, frame, tally)
+
     def _write(self, tally: Tally, duplicates: Duplicates) -> None:
         account, order = self._account, self._order
         outliers = Outliers(self._sources)
         for source in self._sources:
-            for frame in source.reference_atoms():
-                self._reference(source, frame, tally)
             for frame in source.frames():
                 if order.limit is not None and account.frames >= order.limit:
                     break
@@ -137,8 +148,9 @@ class Export:
             for reason, count in source.left_out.counts.items():
                 tally.leave_out(reason, source.left_out.examples[reason], count)
             for kind, count in source.failures().items():
-                tally.leave_out(f"failed: {kind}", count=count)
+                tally.leave_out(f"failed: {kind}", source.failed(kind), count)
         self._check_groups()
+        self._remark_on_missing_atoms(tally)
         without_forces = account.frames - tally.labels["gradient"]
         if without_forces:
             account.remarks.append(
@@ -212,6 +224,18 @@ class Export:
             f"--group {group}: {self._ungrouped:,} frames are of documents without this field; "
             "their molecular graphs decided on the parts"
         )
+
+    def _remark_on_missing_atoms(self, tally: Tally) -> None:
+        """Report the elements without a reference atom, if the campaigns compute such atoms."""
+        asking = [one for one in self._sources if one.recipe.loaded.campaign.reference_atoms]
+        missing = sorted(tally.elements.keys() - self._references.keys())
+        if asking and missing:
+            path = asking[0].recipe.loaded.typed
+            self._account.remarks.append(
+                f"no reference atom is exported for {', '.join(missing)}, because none has a "
+                f"result; compute it with '{this_command()} run {path}', or see why it failed with "
+                f"'{this_command()} failures {path}'"
+            )
 
     def _named(self, frame: Frame) -> Frame:
         if len(self._sources) == 1:

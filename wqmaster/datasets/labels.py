@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from wqmaster.campaign.models import nearest
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError
+from wqmaster.parsers.quantities import QUANTITIES
 from wqmaster.recipe.recipe import Recipe, StepRecipe
 from wqmaster.system.this_command import this_command
 
@@ -14,6 +15,8 @@ from wqmaster.system.this_command import this_command
 ENERGIES = ("energy", "total_energy")
 CHARGES = ("charges", "hirshfeld_charges", "mulliken_charges", "loewdin_charges")
 SPINS = ("mulliken_spins", "hirshfeld_spins", "loewdin_spins")
+# The common quantities that are total energies in Eh.
+_TOTAL_ENERGIES = frozenset({"energy", "enthalpy", "gibbs_free_energy"})
 _GEOMETRIES = ("geometry", "optimized_geometry")
 DOCUMENT = "document"
 # Where `wqmaster adopt` stores the geometry that the values belong to, if it is not the document's.
@@ -99,6 +102,8 @@ def labels_of(recipe: Recipe, wishes: Wishes) -> Labels:
         name = wish or next((name for name in known if name in names), None)
         if name is not None:
             values[label] = name
+        if label == "energy" and wish is not None:
+            _check_total(recipe, wish)
     if "energy" not in values:
         raise _wrong(
             recipe,
@@ -108,6 +113,25 @@ def labels_of(recipe: Recipe, wishes: Wishes) -> Labels:
     foreign = _foreign(step, values)
     source, value, stays = _geometry(recipe, step, wishes.geometry)
     return Labels(step, values, source, value, stays, foreign, tuple(_doubts(step, foreign)))
+
+
+def _check_total(recipe: Recipe, name: str) -> None:
+    """Check that `name` is not a common quantity that is anything but a total energy.
+
+    The units of a program's own values are not known here, so those are accepted.
+
+    Raises:
+        CampaignError: it is one.
+    """
+    quantity = QUANTITIES.get(name)
+    if quantity is None or name in _TOTAL_ENERGIES:
+        return
+    unit = f" in {quantity.unit}" if quantity.unit else ""
+    raise _wrong(
+        recipe,
+        f"--energy {name}: '{name}' is not a total energy, but {quantity.meaning}{unit}; name a "
+        "parser that returns a total energy in Eh",
+    )
 
 
 def _step(recipe: Recipe, wishes: Wishes) -> StepRecipe:
@@ -121,8 +145,11 @@ def _step(recipe: Recipe, wishes: Wishes) -> StepRecipe:
         if wanted & {call.name for call in step.parsers}:
             return step
     named = " or ".join(f"'{name}'" for name in sorted(wanted))
+    known = {call.name for step in recipe.steps for call in step.parsers}
     raise _wrong(
-        recipe, f"no step has the parser {named}; name the step with --step, or add the parser"
+        recipe,
+        f"no step has the parser {named}; add the parser, or name one that a step has with "
+        f"--energy ({', '.join(sorted(known)) or 'no step has parsers'})",
     )
 
 

@@ -75,6 +75,20 @@ class Placing:
         self._moves[draft] = self.final(part)
         return draft
 
+    def worded(self, message: str) -> str:
+        """A message about drafts with the places that the files would have had."""
+        for draft, place in self._moves.items():
+            message = message.replace(str(draft), str(place))
+        return message
+
+    def check_beside(self, name: str) -> None:
+        """Check that a further file with this name could be placed.
+
+        Raises:
+            WqmasterError: it exists and `force` is not set (code `file-exists`).
+        """
+        self._refuse_existing(self._path.with_name(name))
+
     def drop(self, draft: Path) -> None:
         """Leave this file out of what `place` moves."""
         del self._moves[draft]

@@ -43,17 +43,20 @@ def accept_recipes(sources: Sequence[Source], *, mixed: bool) -> None:
         )
         if others:
             adopted = any(is_adopted for _, is_adopted in recipes)
+            total = sum(recipes.values())
+            results = "1 result" if total == 1 else f"{total:,} results"
+            path = source.recipe.loaded.typed
             what = (
-                "their outputs state several recipes"
+                f"the outputs of the {results} state several recipes"
                 if adopted
                 else (
-                    "they were computed with another recipe than that of the campaign file; "
-                    f"restore the file, or compute them again ('{this_command()} rerun')"
+                    f"{others:,} of {results} {'has' if others == 1 else 'have'} a different "
+                    "recipe from that of the campaign file; restore the file, or compute all "
+                    f"results again: {this_command()} rerun {path} --query '{{}}'"
                 )
             )
             raise RecipeMismatch(
-                f"{source.name}: {others:,} of {sum(recipes.values()):,} results do not belong "
-                f"together with the others: {what}; --mix-recipes exports all, and --query some",
+                f"{source.name}: {what}; --mix-recipes exports all of them, --query some",
                 code=ErrorCode.RECIPES_MIXED,
             )
         used.add(source.accepted)

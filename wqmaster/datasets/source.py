@@ -122,6 +122,10 @@ class Source:
         """The number of failed documents, by failure class."""
         return self._store.ledger.by_class()
 
+    def failed(self, kind: str) -> Iterator[Any]:
+        """The ids of the documents that failed with this class."""
+        return self._store.ledger.failed(kind)
+
     def energies(self) -> Iterator[Frame]:
         """Yield the frames with no label but the energy; this does not count as reading them."""
         values = {name: self.labels.values[name] for name in self.labels.values if name in _LIGHT}

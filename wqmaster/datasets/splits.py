@@ -43,7 +43,7 @@ class Splits:
                     "32, the first a letter or a digit)"
                 )
             if not (math.isfinite(fraction) and fraction > 0):
-                raise _wrong(f"the fraction of {name!r} is {fraction:g}, not above 0")
+                raise _wrong(f"the fraction of {name!r} must be above 0; it is {fraction:g}")
         folded = [name.lower() for name in self.fractions]
         for name in folded:
             if folded.count(name) > 1:

@@ -66,7 +66,7 @@ def step_of(recipe: Recipe, program: str, name: str | None) -> StepRecipe:
     found = [step for step in of_program if name in (None, step.request.name)]
     if len(found) == 1:
         return found[0]
-    names = ", ".join(step.request.name for step in of_program) or "none"
+    names = ", ".join(step.request.name for step in of_program)
     path = recipe.loaded.source.path
     if name is None and of_program:
         raise CampaignError(
@@ -74,9 +74,9 @@ def step_of(recipe: Recipe, program: str, name: str | None) -> StepRecipe:
             code=ErrorCode.ADOPTION_UNCLEAR,
         )
     which = f"no step '{name}' that runs {program}" if name else f"no step that runs {program}"
+    those = f" (steps that do: {names})" if of_program else ""
     raise CampaignError(
-        f"{path}: the campaign has {which} (steps that do: {names}); --program and the step's "
-        "func_name must agree",
+        f"{path}: the campaign has {which}{those}; --program and the step's func_name must agree",
         code=ErrorCode.ADOPTION_UNCLEAR,
     )
 

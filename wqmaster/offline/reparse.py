@@ -4,7 +4,6 @@ Only `write` changes the database. Everything that it replaces or removes is kep
 campaign's folder, so nothing is lost.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,7 +23,7 @@ from wqmaster.engines.base import Returned
 from wqmaster.errors import ArchiveError
 from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import Asked, Outcome
-from wqmaster.jobs.molecule import Document
+from wqmaster.jobs.molecule import Document, shown_id
 from wqmaster.jobs.wire import Archive
 from wqmaster.recipe.judgement import Verdict, judge
 from wqmaster.recipe.recipe import Recipe
@@ -132,6 +131,8 @@ class Reparse:
         self.warned: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         self.written = 0
+        # Documents whose field of results holds something else, and why that is in the way.
+        self.not_stored: list[tuple[Any, str]] = []
         self.unreadable = 0  # damaged archives
         self.log: Path | None = None  # the file with the replaced values
 
@@ -279,8 +280,12 @@ class Reparse:
                 }
                 self._store.results.replace(document, step, finding.run, values)
             new = {step: finding.result[step] for step in finding.added}
-            if new and self._store.results.commit([Result(document, new)]):
-                return
+            if new:
+                refused = self._store.results.commit([Result(document, new)])
+                for why in refused.values():
+                    self.not_stored.append((document, why))
+                if refused:
+                    return
             if finding.kind is Kind.CURED:
                 self._store.ledger.cured(document)
         elif finding.kind is Kind.FAILING:
@@ -332,11 +337,11 @@ def _merged(earlier: Any, now: Any) -> Any:
 
 def told(finding: Finding) -> list[str]:
     """A finding in words, with one line per difference."""
-    name = json.dumps(finding.asked.document, default=str)
+    name = f"document {shown_id(finding.asked.document)}"
     if finding.kind in (Kind.FAILING, Kind.SKIPPED, Kind.FAILED):
         return [f"{name}: {finding.kind.value}: {finding.why}"]
     if finding.kind is Kind.CURED:
-        return [f"{name}: cured: attempt {finding.asked.attempt} is now a result"]
+        return [f"{name}: cured: attempt {finding.asked.attempt} now gives a result"]
     lines = []
     for difference in finding.differences:
         place = f"{name}: {difference.step}.{difference.parser}"

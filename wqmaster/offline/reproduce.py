@@ -114,7 +114,10 @@ def _check(
         told = (
             ["the database has no record of it"]
             if before is None
-            else list(recipe_guard.differences(before, step.asked))
+            else [
+                recipe_guard.naming_steps(line, [step.request.name for step in recipe.steps])
+                for line in recipe_guard.differences(before, step.asked)
+            ]
         )
         raise RecipeMismatch(
             f"{name}: the result was computed with another recipe ({run['recipe']}, now "

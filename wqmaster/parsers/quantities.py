@@ -84,6 +84,8 @@ def not_numeric(name: str, value: Any) -> str | None:
         place = f"{place}[0]"
     if isinstance(value, (list, tuple)) or (value is None and place != name):
         return None
+    if value is None:
+        return f"{place} has no value, but must be a number"
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return None if is_number else f"{place} is {value!r:.30}, which is not a number"
 

@@ -195,8 +195,8 @@ def resolve_parser(name: str, program: Program | None) -> Parser:
     if "." not in full:
         if program is None:
             raise ValueError(
-                f"'{name}' is a short name, but the task function names no program whose parser it "
-                "could be; write the dotted path MODULE.FUNCTION, or @task(program=...)"
+                f"'{name}' is a short name, but the task function does not state whose parser it "
+                "is; write the dotted path MODULE.FUNCTION, or @task(program=...)"
             )
         if not PARSER.fits(getattr(program.module, full, None), program.module_name):
             hint = nearest(full, program.own_parsers())

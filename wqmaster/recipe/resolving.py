@@ -112,8 +112,8 @@ class _Resolver:
                 f"{function.name} cannot start from the geometry of another step", *keys
             )
         if not isinstance(asked, str) or asked not in earlier:
-            known = ", ".join(earlier) or "this is the first step"
-            raise self.error(f"{asked!r} is not an earlier step; earlier steps: {known}", *keys)
+            known = f"earlier steps: {', '.join(earlier)}" if earlier else "this is the first step"
+            raise self.error(f"{asked!r} is not an earlier step; {known}", *keys)
         if earlier[asked].final_geometry is None:
             raise self.error(
                 f"step '{asked}' ({earlier[asked].function.name}) leaves no geometry to start from",
@@ -197,6 +197,12 @@ class _Resolver:
         sent = program.archive or program.url or program.module
         comes_with_job = path.startswith(("./", f"{SHARED}/"))
         if "/" in path and not path.startswith("/") and not comes_with_job and not sent:
+            if path.startswith("~"):
+                raise self.loaded.source.error(
+                    f"'{path}': '~' is not expanded; write '${{HOME}}' or an absolute path",
+                    "software",
+                    called,
+                )
             raise self.loaded.source.error(
                 f"'{path}' is a relative path, but each job runs in its own folder; write an "
                 f"absolute path, or send the program: {{archive: FILE, command: {path}}}",

@@ -34,6 +34,18 @@ class Note(StrEnum):
     NO_COLUMNS = "columns after x, y, z of plain XYZ frames were not imported"
     REPEATED = "the same molecule as another record: its title and fields were not imported"
 
+    @property
+    def words(self) -> str:
+        """The note as people read it; the value itself is a key of the import's JSON."""
+        return _REWORDED.get(self, self.value)
+
+
+_REWORDED = {
+    Note.HIGH_SPIN: "several radical centers and no multiplicity given: assumed high spin",
+    Note.SEVERAL_FRAGMENTS: "several fragments in one record: placed in contact",
+    Note.HAS_RESULTS: "the field of the campaign's results was imported with the document",
+}
+
 
 # The names of results in data sets, which are not imported.
 LABELS = frozenset(

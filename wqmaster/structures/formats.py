@@ -1,5 +1,6 @@
 """The choice of a file's reader by the file's name, and advice for unsupported formats."""
 
+import gzip
 import lzma
 import re
 import shlex
@@ -121,6 +122,8 @@ def _read(path: Path, reader: Reader, options: Options) -> Iterator[Record]:
 
 
 def _why(error: Exception) -> str:
+    if isinstance(error, gzip.BadGzipFile):
+        return "it is not compressed with gzip, or is damaged"
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 

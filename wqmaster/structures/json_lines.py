@@ -8,6 +8,7 @@ from typing import Any
 
 from bson import Regex, json_util
 
+from wqmaster.campaign.base import as_written
 from wqmaster.jobs.molecule import lookup
 from wqmaster.structures.base import Note, Options, Record, Refused, put
 from wqmaster.structures.files import numbered_lines, text_of
@@ -60,14 +61,14 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _fill(record: Record, options: Options) -> None:
-    text = record.raw.decode()
+    text = record.raw.decode().rstrip("\n")
     json.loads(text, object_pairs_hook=_without_repeats)
     document = json_util.loads(text)
     if not isinstance(document, dict):
         raise Refused(f"not a document: {document!r:.60}")
-    record.title = str(document.get("_id", ""))
+    record.title = "" if document.get("_id") is None else str(document["_id"])
     if "_id" in document and not _is_id(document["_id"]):
-        raise Refused(f"its '_id' cannot be used: {document['_id']!r:.40}")
+        raise Refused(f"its '_id' cannot be used: {as_written(document['_id'])}")
     fields = options.fields
     names = (fields.atomic_numbers, fields.coordinates)
     if any(lookup(document, name) is not None for name in names):

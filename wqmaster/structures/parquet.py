@@ -41,7 +41,9 @@ def read(path: Path, options: Options) -> Iterator[Record]:
                         record.refuse(error)
                     yield record
     except pyarrow.ArrowException as error:
-        raise StructureError(f"{path}: not a Parquet file, or damaged: {error}") from error
+        raise StructureError(
+            f"{path}: not a Parquet file, or damaged: {str(error).rstrip('.')}"
+        ) from error
 
 
 def _found(path: Path, names: list[str], wanted: tuple[str, ...]) -> str:

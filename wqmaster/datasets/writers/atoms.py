@@ -21,6 +21,12 @@ from wqmaster.datasets.frame import Frame
 from wqmaster.datasets.units import EV_PER_EH
 from wqmaster.jobs.molecule import SYMBOLS
 
+# What takes the place of the data file's suffix in the name of the file beside it.
+AIMNET_SUFFIX = ".sae.yaml"
+TORCHANI_SUFFIX = ".sae.json"
+FAIRCHEM_SUFFIX = ".elem_refs.yaml"
+NEQUIP_SUFFIX = ".shifts.yaml"
+
 
 def _energies(atoms: Sequence[Frame]) -> dict[int, float]:
     """The energy (Eh) of each element, by atomic number in ascending order."""
@@ -38,14 +44,14 @@ def write_aimnet(path: Path, atoms: Sequence[Frame]) -> Path:
     """Write NAME.sae.yaml."""
     energies = _energies(atoms).items()
     text = "".join(f"{number}: {energy * EV_PER_EH!r}\n" for number, energy in energies)
-    return _written(path, ".sae.yaml", text)
+    return _written(path, AIMNET_SUFFIX, text)
 
 
 def write_torchani(path: Path, atoms: Sequence[Frame]) -> Path:
     """Write NAME.sae.json."""
     energies = _energies(atoms)
     content = {SYMBOLS[number]: energy for number, energy in energies.items()}
-    return _written(path, ".sae.json", json.dumps(content, indent=1) + "\n")
+    return _written(path, TORCHANI_SUFFIX, json.dumps(content, indent=1) + "\n")
 
 
 def write_fairchem(path: Path, atoms: Sequence[Frame]) -> Path:
@@ -54,11 +60,11 @@ def write_fairchem(path: Path, atoms: Sequence[Frame]) -> Path:
     known = ", ".join(SYMBOLS[number] for number in energies)
     values = (energies.get(number, 0.0) * EV_PER_EH for number in range(len(SYMBOLS)))
     text = "".join(f"- {value!r}\n" for value in values)
-    return _written(path, ".elem_refs.yaml", f"# eV; known: {known}\nelem_refs:\n{text}")
+    return _written(path, FAIRCHEM_SUFFIX, f"# eV; known: {known}\nelem_refs:\n{text}")
 
 
 def write_nequip(path: Path, atoms: Sequence[Frame]) -> Path:
     """Write NAME.shifts.yaml."""
     energies = _energies(atoms).items()
     lines = (f"  {SYMBOLS[number]}: {energy * EV_PER_EH!r}\n" for number, energy in energies)
-    return _written(path, ".shifts.yaml", "per_type_energy_shifts: # eV\n" + "".join(lines))
+    return _written(path, NEQUIP_SUFFIX, "per_type_energy_shifts: # eV\n" + "".join(lines))

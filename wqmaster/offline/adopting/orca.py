@@ -112,7 +112,8 @@ def differences(stated: Mapping[str, Any], options: Mapping[str, Any]) -> Iterat
     for name in sorted({*stated["blocks"], *wanted["blocks"]}):
         one, other = stated["blocks"].get(name), wanted["blocks"].get(name)
         if one != other:
-            yield f"%{name}: {one or 'absent'!r} in the output, {other or 'absent'!r} in the route"
+            said, meant = (repr(text) if text else "absent" for text in (one, other))
+            yield f"%{name}: {said} in the output, {meant} in the route"
     if "further_jobs" in stated:
         yield f"the output has {len(stated['further_jobs']) + 1} jobs ($new_job)"
     if options.get("moread") is not None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from wqmaster.campaign.base import nearest
 from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.campaign.models import Audit as AuditKey
 from wqmaster.database.audits import Noise, noise_of
@@ -52,6 +53,10 @@ def checked(recipe: Recipe) -> tuple[auditing.Settings, Labels] | None:
         return None
     settings = _settings(recipe.loaded, asked)
     source = recipe.loaded.source
+    steps = [step.request.name for step in recipe.steps]
+    if settings.step is not None and settings.step not in steps:
+        hint = nearest(settings.step, steps)
+        raise source.error(f"there is no step '{settings.step}'; {hint}", "audit", "step")
     labels = labels_of(recipe, Wishes(step=settings.step))
     if "gradient" not in labels.values:
         raise source.error(

@@ -136,9 +136,12 @@ def _read(path: Path) -> dict[str, Any]:
             code=ErrorCode.CAMPAIGN_UNREADABLE,
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
-        why = plain_yaml(error) if isinstance(error, yaml.MarkedYAMLError) else str(error)
+        why, place = str(error), str(path)
+        if isinstance(error, yaml.MarkedYAMLError):
+            why, mark = plain_yaml(error), error.problem_mark or error.context_mark
+            place += f":{mark.line + 1}" if mark else ""
         raise CampaignError(
-            f"{path}: invalid YAML: {why}", code=ErrorCode.CAMPAIGN_NOT_YAML
+            f"{place}: invalid YAML: {why}", code=ErrorCode.CAMPAIGN_NOT_YAML
         ) from error
     if not isinstance(found, dict) or not found or not all(isinstance(key, str) for key in found):
         raise CampaignError(

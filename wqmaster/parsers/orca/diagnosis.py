@@ -41,7 +41,7 @@ def _no_banner(text: str, errors: str, of_a_job: bool) -> Failure:
     quoted = "binary data" if "\ufffd" in first or "\0" in first else repr(said(first))
     reader = any(words in printed for words in _SCREEN_READER)
     if not of_a_job and not reader:
-        words = f"ORCA: this is not its output: it has no banner and begins with {quoted}"
+        words = f"ORCA: this is not an output of ORCA: it has no banner and begins with {quoted}"
         return Failure(FailureClass.PARSE_ERROR, words)
     which = "the GNOME screen reader" if reader else "another program"
     return Failure(

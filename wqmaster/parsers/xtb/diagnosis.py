@@ -119,7 +119,7 @@ def _crash(output: Output, text: str, errors: str, job: bool) -> Failure | None:
         first = next(line for line in text.splitlines() if line.strip())
         return _failure(
             FailureClass.PARSE_ERROR,
-            f"this is not its output: it has no banner and begins with {_shown(first)}",
+            f"this is not an output of xtb: it has no banner and begins with {_shown(first)}",
         )
     place = text.find("[ERROR]")
     if place < 0 and ended:

@@ -217,9 +217,9 @@ def too_new(glibc: Sequence[int]) -> str | None:
     shown = " and ".join(map(str, lacking))
     has = "has" if len(lacking) == 1 else "have"
     return (
-        f"Enterprise Linux {shown}, as on most of OSG, {has} an older glibc; there the program "
-        "starts only in a container ('workers: {image: ...}'), or if packed from a build for older "
-        "Linux"
+        f"Enterprise Linux {shown}, which most hosts of OSG run, {has} an older glibc; there the "
+        "program starts only in a container ('workers: {image: ...}'), or if it was built for an "
+        "older Linux"
     )
 
 

@@ -170,6 +170,8 @@ def prove(archive: Path, command: str, trial: Trial, wanted: Where | None = None
                 "use --prove environment"
             )
         lacks = f" (its interpreter {needs} is missing there)" if needs else ""
+        if trial.arguments:
+            hint += "; if the arguments of the test run are wrong, correct --run"
         raise ProofFailed(f"{' '.join(called)} does not run {TOLD[where]}: {why}{lacks}{hint}")
     note = None
     if trial.says is None:

@@ -69,7 +69,10 @@ class Command(SharedInputs):
     def _split(cls, value: Any) -> Any:
         if not isinstance(value, str):
             return words(value)
-        found = shlex.split(value)
+        try:
+            found = shlex.split(value)
+        except ValueError as error:
+            raise ValueError("a quotation mark is not closed, or a '\\' ends the text") from error
         if not found:
             raise ValueError("the command is empty")
         # This splits at unquoted shell operators, even within a word: prog>out.

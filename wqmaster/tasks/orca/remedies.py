@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
-from wqmaster.campaign.models import nearest
+from wqmaster.campaign.base import available
 from wqmaster.jobs.failures import FailureClass
 from wqmaster.tasks.base import Ladders, Rung
 
@@ -93,7 +93,7 @@ def _pair(place: str, key: str, value: str, known: frozenset[str]) -> None:
     if key.lower() not in known:
         raise ValueError(
             f"'{key}' in {place} may change the level of theory, so it is not a remedy; "
-            f"{nearest(key.lower(), known)}"
+            f"{available(known)}"
         )
     if value.lower() == "end" or not _VALUE.fullmatch(value):
         raise ValueError(f"'{key}' in {place} has no value")
@@ -113,7 +113,7 @@ def check_route(text: str) -> None:
                 if word.lower() not in _SIMPLE:
                     raise ValueError(
                         f"'{word}' may change the level of theory, so it is not a remedy; "
-                        f"{nearest(word.lower(), _SIMPLE)}"
+                        f"{available(_SIMPLE)}"
                     )
         else:
             rest.append(line)
