@@ -23,7 +23,7 @@ def _choice(
     ids: tuple[str, ...], kind: str | None, query: str | None
 ) -> Callable[[Store], Mapping[str, Any]]:
     if sum((bool(ids), kind is not None, query is not None)) != 1:
-        raise click.UsageError("Use exactly one of ID, --class and --query.")
+        raise click.UsageError("use exactly one of ID, --class and --query")
     label = None if kind is None else failure_class(kind)
     wanted = None if query is None else json_query(query)
     return lambda store: choice_of(store, ids, label, wanted).arguments()
