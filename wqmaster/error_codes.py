@@ -14,6 +14,8 @@ class ErrorCode(StrEnum):
     USAGE = "usage"  # the command line is wrong
     INTERRUPTED = "interrupted"  # stopped by Ctrl-C
     COMMAND_FAILED = "command-failed"  # no other code applies
+    COMMAND_INVALID = "command-invalid"  # a master does not understand a command
+    COMMAND_UNANSWERED = "command-unanswered"  # a running master does not answer in time
     SYSTEM_CALL_FAILED = "system-call-failed"  # the operating system refused something
     DISK_FULL = "disk-full"  # no space, or no quota, is left
 
@@ -23,6 +25,7 @@ class ErrorCode(StrEnum):
     CAMPAIGN_NOT_YAML = "campaign-not-yaml"  # the file is not a YAML mapping
     CAMPAIGN_INVALID = "campaign-invalid"  # a key or value of the file is wrong
     VARIABLE_NOT_SET = "variable-not-set"  # an environment variable in the file has no value
+    RELOAD_REFUSED = "reload-refused"  # a change of the file cannot be made in a running master
     QUERY_REFUSED = "query-refused"  # the database does not understand a query
     FILE_NOT_COPIED = "file-not-copied"  # a file that the campaign names cannot be copied
     FILE_CHANGED = "file-changed"  # a file that the campaign names changed while it was in use

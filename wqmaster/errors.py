@@ -102,6 +102,12 @@ class ProgramMissing(ServiceError):
     code = ErrorCode.PROGRAM_MISSING
 
 
+class NotAnswered(ServiceError):
+    """No master carries out the command."""
+
+    code = ErrorCode.COMMAND_UNANSWERED
+
+
 class FolderError(ServiceError):
     """The campaign's folder cannot be written."""
 

@@ -13,9 +13,11 @@ from pydantic_core import PydanticCustomError
 
 from wqmaster.campaign import checks as checks_of_campaign
 from wqmaster.campaign.base import FIELD, NAME, Model, allowing, nearest
+from wqmaster.campaign.molecule_fields import GEOMETRY_FIELDS, MoleculeFields
 from wqmaster.campaign.submit import Submit
 from wqmaster.campaign.units import ForceNoise, Megabytes, Seconds, force_noise
 from wqmaster.campaign.waste import Breaker, BreakerKey, Canary, CanaryKey
+from wqmaster.campaign.watching import Metrics, Notify
 from wqmaster.campaign.workers import LocalWorkers, Workers
 
 __all__ = [
@@ -163,30 +165,6 @@ class Database(Model):
                 "private server",
             )
         return uri
-
-
-# The keys of `molecule:` that name document fields and so determine what is computed.
-GEOMETRY_FIELDS = ("atomic_numbers", "coordinates", "charge", "multiplicity")
-
-
-class MoleculeFields(Model):
-    """`molecule`: the fields of a document that describe its molecule."""
-
-    # The field with atomic numbers or element symbols.
-    atomic_numbers: str = Field(default="atomic_numbers", pattern=FIELD)
-    # The field with coordinates in Angstrom, as [[x, y, z], ...] or as a flat list.
-    coordinates: str = Field(default="coordinates", pattern=FIELD)
-    # The field with the charge in units of e. A document without it has a charge of 0.
-    charge: str = Field(default="charge", pattern=FIELD)
-    # The field with the multiplicity, 2 S + 1. A document without it has a multiplicity of 1.
-    multiplicity: str = Field(default="multiplicity", pattern=FIELD)
-    # Whether a document without atoms is refused. Some task functions need no atoms (docking).
-    required: bool = True
-
-    @property
-    def names(self) -> set[str]:
-        """The document fields that describe the molecule."""
-        return {self.atomic_numbers, self.coordinates, self.charge, self.multiplicity}
 
 
 class Resources(Model):
@@ -378,6 +356,10 @@ class Campaign(Model):
     # When a run is held because its jobs fail in the same way; false: never.
     canary: CanaryKey = Field(default_factory=Canary)
     breaker: BreakerKey = Field(default_factory=Breaker)
+    # Who is told what happens to a run.
+    notify: Notify | None = None
+    # Where Prometheus finds the numbers of a run.
+    metrics: Metrics | None = None
     # The folder for the spool, the logs and the kept files; default: CAMPAIGN.run next to the
     # campaign file.
     folder: Path | None = None

@@ -47,7 +47,8 @@ class Source:
     def shows(self, *keys: str | int) -> bool:
         """Whether the value at `keys` cannot be a secret, so that a message may show it."""
         node, _ = self._find(*keys)
-        return "uri" not in keys and id(node) not in self._from_environment
+        secret = "uri" in keys or "notify" in keys
+        return not secret and id(node) not in self._from_environment
 
     def step_name(self, position: int) -> str | None:
         """The name of the step at `position` in `args:`; None if it has no name."""

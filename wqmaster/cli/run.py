@@ -64,7 +64,7 @@ def command(
 
     Ctrl-C stops the run: running tasks may finish within the grace period, and what they return is
     stored. Press it twice to stop immediately. Nothing is lost either way; rerun the command to
-    continue.
+    continue. SIGTERM stops the run without a time limit; SIGHUP makes it read CAMPAIGN again.
     """
     if len(campaigns) > 1:
         asked = Asked(limit=limit, watch=watch, engine=engine, port=port, grace=grace)
@@ -94,7 +94,8 @@ def command(
                 passed = _audited(recipe, stages, stage, quiet=quiet)
                 if limit is not None:
                     limit = max(0, limit - passed)
-        progress = stages.run(recipe, settings(watch=watch, limit=limit))
+        asked_for = {"engine": engine, "port": port}
+        progress = stages.run(recipe, settings(watch=watch, limit=limit, asked_for=asked_for))
     progress.notes = list(dict.fromkeys(stages.notes))
     summary(progress, recipe.loaded, campaign)
     stages.exit_if_stopped()

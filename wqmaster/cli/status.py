@@ -1,6 +1,7 @@
 """wqmaster status: show the progress of a campaign."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,37 @@ def _lists(found: dict[str, Any], *, hosts: bool, slow: bool) -> Iterator[str]:
         yield from _slow_lines(live)
 
 
+def _control(found: dict[str, Any], campaign: Path) -> Iterator[str]:
+    """The pause, the blocked hosts and the last commands."""
+    pause = found["control"]["pause"]
+    if pause:
+        why = f": {printable(pause['reason'])}" if pause["reason"] else ""
+        yield (
+            f"paused    by {_who(pause['by'])} at {_time(pause['at'])}{why}; to go on: "
+            f"{this_command()} resume {typed(campaign)}"
+        )
+    for block in found["control"]["blocks"]:
+        until = f" until {_time(block['until'])}" if block["until"] else ""
+        yield f"blocked   {printable(block['host'])}{until}, by {_who(block['by'])}"
+    for command in found["commands"]:
+        answer = command["answer"]
+        said = printable(answer["message"]) if answer else _unanswered(command)
+        by = _who(command["by"])
+        yield f"command   {_time(command['at'])} {printable(command['verb'])} by {by}: {said}"
+
+
+def _unanswered(command: dict[str, Any]) -> str:
+    return "no master took it" if command["taken"] is None else "not answered yet"
+
+
+def _who(by: dict[str, Any]) -> str:
+    return printable(f"{by['user']} on {by['host']}")
+
+
+def _time(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
+
+
 def _lines(found: dict[str, Any], campaign: Path) -> Iterator[str]:
     yield f"campaign  {found['campaign']}"
     for name in STATES:
@@ -137,6 +169,7 @@ def _lines(found: dict[str, Any], campaign: Path) -> Iterator[str]:
                 f"blocked   {counted(blocked, 'host')}; to see why: "
                 f"{this_command()} status {typed(campaign)} --hosts"
             )
+    yield from _control(found, campaign)
     if found["recipe_mismatch"]:
         yield (
             "recipe    results were computed with another recipe; to see the difference: "

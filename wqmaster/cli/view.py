@@ -67,6 +67,11 @@ def _no_worker(progress: Progress) -> str | None:
 
 def stop_words(times: int, grace: float) -> str:
     """What happens after Ctrl-C was pressed `times` times."""
+    if times == 1 and grace == math.inf:
+        return (
+            "draining: running tasks may finish, and what they return is stored; press Ctrl-C to "
+            "stop immediately"
+        )
     if times == 1:
         return (
             f"stopping: running tasks may finish within {grace:.0f} s, and what they return is "

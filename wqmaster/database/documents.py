@@ -17,6 +17,7 @@ from wqmaster.database.attempts import Ledger, key_of
 from wqmaster.database.audits import Audits
 from wqmaster.database.base import SearchGoesOn
 from wqmaster.database.campaign_lock import Presence
+from wqmaster.database.commands import Commands
 from wqmaster.database.history import ResultHistory
 from wqmaster.database.paging import Pages
 from wqmaster.database.reasons import AUTHENTICATION_FAILED_CODE, is_about_access, reason
@@ -96,6 +97,7 @@ class Store:
         self.ledger = Ledger(database, campaign)
         self._recipes = database["wqmaster.recipes"]
         self.presence = Presence(database, campaign, self.documents.full_name)
+        self.commands = Commands(database, campaign)
         self.results = Results(self.documents, campaign, self._projection())
         self.reader = ResultReader(self.documents, campaign.output_key, self._projection())
         self.history = ResultHistory(database, campaign)
@@ -118,6 +120,7 @@ class Store:
         """Create the indexes that are missing."""
         self.ledger.prepare()
         self.history.prepare()
+        self.commands.prepare()
 
     # --- documents ---------------------------------------------------------------------------
 
@@ -193,6 +196,11 @@ class Store:
         """The ids among `document_ids` whose documents `query` selects."""
         both = {"$and": [{"_id": {"$in": list(document_ids)}}, query]}
         return [found["_id"] for found in self.documents.find(both, {"_id": 1})]
+
+    def matching(self, query: Document) -> Iterator[Any]:
+        """Yield the ids of all documents that `query` selects, whatever the campaign's query."""
+        for found in self.documents.find(query, {"_id": 1}):
+            yield found["_id"]
 
     def molecules(self, document_ids: Sequence[Any]) -> dict[str, str | None]:
         """The current fingerprint of each document's molecule, keyed by `key_of(_id)`.

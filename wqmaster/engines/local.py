@@ -83,6 +83,7 @@ class LocalEngine:
 
     def __init__(self, slots: int, environ: Mapping[str, str], slot_cores: int = 1) -> None:
         self.slots = slots
+        self._slot_cores = slot_cores
         self.cores = slots * slot_cores
         self._slot_cores = slot_cores
         self._environ = dict(environ)
@@ -99,6 +100,11 @@ class LocalEngine:
         self._trouble: str | None = None
         setpriv = shutil.which("setpriv")
         self._prefix = [setpriv, "--pdeathsig", "TERM"] if setpriv else []
+
+    def resize(self, slots: int) -> None:
+        """Change how many tasks may run at a time."""
+        self.slots = slots
+        self.cores = slots * self._slot_cores
 
     def submit(self, task: Task, folder: Path) -> None:
         """Put `task` in the queue, and start it if a slot is free."""

@@ -166,10 +166,6 @@ class NdcctoolsEngine:
         """Send no tasks to `host` for `seconds`, then one, and no more until `unblock_host`."""
         self._blocked.add(host, seconds, self.running())
 
-    def unblock_host(self, host: str) -> None:
-        """Send tasks to `host` as to any other."""
-        self._blocked.remove(host)
-
     def running(self) -> list[RunningTask]:
         """The tasks on workers, with their hosts."""
         found = []
@@ -178,6 +174,10 @@ class NdcctoolsEngine:
             if place is not None:
                 found.append(RunningTask(task_id, place.host, place.started))
         return found
+
+    def unblock_host(self, host: str) -> None:
+        """Send tasks to `host` again, whatever has blocked it."""
+        self._blocked.remove(host)
 
     def stats(self) -> EngineStats:
         """The manager's counts of workers and tasks."""

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from wqmaster.errors import EngineError
-from wqmaster.factory.demand import Demand
+from wqmaster.factory.demand import Demand, Numbers
 from wqmaster.factory.handle import Factory
 from wqmaster.factory.trouble import Trouble, TroubleKind
 from wqmaster.system.restarts import Restarts
@@ -29,6 +29,7 @@ class LastingFactory:
         self._start = start
         self._restarts = restarts or Restarts()
         self._factory = start()
+        self._numbers: Numbers | None = None  # of workers, if they were changed
         self._since = time.monotonic()
         self._deaths = 0
         self._why: str | None = None  # why no factory runs; None if one does
@@ -74,6 +75,8 @@ class LastingFactory:
             self._died(now, str(error or "the start failed"))
             return
         self._factory, self._why, self._since = begun, None, now
+        if self._numbers is not None:
+            begun.resize(self._numbers)
         log.warning("the factory has been started again")
 
     def _died(self, now: float, why: str, *, hopeless: bool = False) -> None:
@@ -89,6 +92,11 @@ class LastingFactory:
     def tell(self, wanted: Demand) -> None:
         """Report the campaign's current demand."""
         self._factory.tell(wanted)
+
+    def resize(self, numbers: Numbers) -> None:
+        """Change how many workers this factory and its successors may have."""
+        self._numbers = numbers
+        self._factory.resize(numbers)
 
     def trouble(self) -> Trouble | None:
         """The problem that the supervisor reports, or why no factory runs; None if all is well."""

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from wqmaster.campaign.models import Campaign
 from wqmaster.factory.batch.base import BatchSystem, Settings
 from wqmaster.factory.batch.registry import batch_system
+from wqmaster.factory.demand import Numbers
 from wqmaster.factory.sizes import WorkerSize, worker_size
 
 
@@ -148,6 +149,16 @@ def configuration(
         "tasks-per-worker": size.slots,
         "factory-timeout": FACTORY_TIMEOUT_SECONDS,
     }
+
+
+def numbers(campaign: Campaign, local_count: int) -> Numbers:
+    """How many workers the factory of `campaign` may have."""
+    system = batch_system(campaign.workers.type)
+    settings = system.settings(campaign.workers, worker_size(campaign), local_count)
+    least, most, cycle = (
+        int(settings[name]) for name in ("min-workers", "max-workers", "workers-per-cycle")
+    )
+    return Numbers(least, most, cycle)
 
 
 def wrapper(request: PlanRequest, system: BatchSystem[Any], size: WorkerSize) -> list[str]:

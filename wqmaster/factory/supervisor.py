@@ -87,6 +87,11 @@ class Supervisor:
         )
         self._settings: dict[str, Any] = {}
         self._password: tuple[int, int] | None = None  # the version of it that workers receive
+        self._numbers = demand.Numbers(
+            self._plan.min_workers,
+            self._plan.max_workers,
+            int(self._plan.configuration["workers-per-cycle"]),
+        )
         self._state = "running"
         self._trouble: Trouble | None = None
         self._said: Trouble | None = None
@@ -222,11 +227,15 @@ class Supervisor:
         self._connected = self._report.connected if connected is None else connected
         self._census.met = self._census.met or self._connected > 0
         settings = dict(plan.configuration)
+        numbers = demand.numbers(self._folder) or self._numbers
+        self._numbers = numbers
+        settings["min-workers"], settings["max-workers"] = numbers.min, numbers.max
+        settings["workers-per-cycle"] = numbers.per_cycle
         if self._system.number_follows_demand:
             if wanted is None and connected is not None:
                 slots = int(plan.configuration["tasks-per-worker"])
                 wanted = demand.guess(connected, self._report.tasks, slots)
-            settings["min-workers"] = demand.least(wanted, plan.min_workers, plan.max_workers)
+            settings["min-workers"] = demand.least(wanted, numbers.min, numbers.max)
         if self._census.slow(self._connected):
             settings["workers-per-cycle"] = 1
         if settings != self._settings:
@@ -262,7 +271,7 @@ class Supervisor:
                 "manager": self._plan.manager,
                 "port": self._plan.port,
                 "min": self._settings.get("min-workers", 0),
-                "max": self._plan.max_workers,
+                "max": self._numbers.max,
                 "submitted": submitted,
                 "idle": idle,
                 "running_workers": running,

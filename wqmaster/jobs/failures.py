@@ -16,6 +16,7 @@ class Family(Enum):
     PROGRAM = "program"
     PARSE = "parse"
     JUDGEMENT = "judgement"
+    USER = "user"
 
 
 class FailureClass(Enum):
@@ -162,6 +163,9 @@ class FailureClass(Enum):
 
     NOT_STORED = "not_stored", Family.JUDGEMENT, False
     """The database refused the result (too large for a document, or a field is in its way)."""
+
+    CANCELED = "canceled", Family.USER, False
+    """A user canceled the job with `wqmaster cancel`. `wqmaster retry` lets it run again."""
 
     def __init__(self, label: str, family: Family, again: bool) -> None:
         self.label = label

@@ -3,9 +3,10 @@
 import contextlib
 import logging
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bson import json_util
 from bson.errors import BSONError
@@ -24,6 +25,7 @@ from wqmaster.recipe.recipe import Recipe
 from wqmaster.run import campaign_folder
 from wqmaster.run.collector.pool import Collectors
 from wqmaster.run.collector.process import configuration
+from wqmaster.run.control import assembling
 from wqmaster.run.feed import Feed
 from wqmaster.run.guards import Guards
 from wqmaster.run.hiring import (
@@ -39,6 +41,7 @@ from wqmaster.run.machine_guards import raise_descriptor_limit
 from wqmaster.run.master import Master
 from wqmaster.run.meters import meters
 from wqmaster.run.other_names import where_else
+from wqmaster.run.outward import Outward
 from wqmaster.run.programs import check_programs
 from wqmaster.run.progress import Progress, RunState
 from wqmaster.run.spool import Spool
@@ -64,6 +67,9 @@ class RunOptions:
     stage: str | None = None  # what this run is a part of, for its progress
     exit_on_trouble: bool = False  # end, instead of waiting until trouble is mended
     canary: bool = True  # whether the campaign's canary goes first
+    # What replaces settings of the file (`LoadedCampaign.replaced`); None: the recipe is not that
+    # of the file, and cannot be read again.
+    asked_for: Mapping[str, Any] | None = None
 
 
 def mongod(loaded: LoadedCampaign) -> Mongod:
@@ -278,6 +284,7 @@ def run(
                 store.presence.heartbeat(token, progress.published())
             after = first.passed
         recipe = recipe.prepared()
+        outward = stack.enter_context(Outward(loaded, progress))
         if staff is None:
             environ = worker_environment(loaded)
             engine = choosing.create(name, loaded, local_count(campaign), environ)
@@ -310,6 +317,18 @@ def run(
             exits_on_trouble=options.exit_on_trouble,
         )
         stack.callback(keeping.close)
+        control = assembling.control(
+            recipe,
+            options.asked_for,
+            token,
+            store,
+            engine=engine,
+            collectors=collectors,
+            workforce=workforce,
+            local_count=local_count,
+            count=first_counts,
+            also={"notify": outward.notify},
+        )
         master = Master(
             token=token,
             recipe=recipe,
@@ -319,16 +338,20 @@ def run(
             collectors=collectors,
             factory=workforce,
             progress=progress,
-            guards=Guards(keeping.guards, meters(loaded, store, progress, canary=options.canary)),
+            guards=Guards(
+                [*keeping.guards, control.guard],
+                meters(loaded, store, progress, canary=options.canary),
+            ),
             storage=keeping.storage,
             upkeep=keeping.upkeep,
             link=keeping.link,
+            control=control,
             watch=options.watch,
             limit=options.limit,
             after=after,
             adopted=adopted,
             grace=options.grace,
-            show=show,
+            show=outward.before(show),
         )
         log.info("engine %s: %s", name, why)
         begins(master, why)

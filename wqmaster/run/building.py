@@ -44,6 +44,26 @@ class GivenUp:
     record: Document  # the failed attempt, as the database stores it
 
 
+def record_of(entry: Fed, recipe: Recipe, kind: FailureClass, message: str) -> Document:
+    """A final failed attempt at a document of which no job was returned, as it is stored."""
+    molecule = entry.molecule
+    held = (
+        {"unusable": entry.unusable}
+        if molecule is None
+        else {"molecule": molecule.fingerprint, "computed": molecule.parts(recipe.fields)}
+    )
+    return {
+        "document": entry.document,
+        "attempt": entry.attempt,
+        "final": True,
+        "recipe": recipe.hash,
+        "class": kind.label,
+        "family": kind.family.value,
+        "message": message,
+        **held,
+    }
+
+
 class Builder:
     """Builds the jobs of a campaign."""
 
@@ -51,6 +71,10 @@ class Builder:
         self._recipe = recipe
         self._spool = spool
         self._has_built = False
+
+    def follow(self, recipe: Recipe) -> None:
+        """Use another form of the recipe from now on."""
+        self._recipe = recipe
 
     def build(self, entry: Fed) -> Built | GivenUp:
         """Build the next attempt at a document, with the remedies that earlier failures call for.
@@ -88,23 +112,7 @@ class Builder:
                     FailureClass.TASK_FUNCTION,
                     f"{recipe.named} raised {told(error)}",
                 )
-        held = (
-            {"unusable": entry.unusable}
-            if molecule is None
-            else {"molecule": molecule.fingerprint, "computed": molecule.parts(recipe.fields)}
-        )
-        return GivenUp(
-            {
-                "document": entry.document,
-                "attempt": entry.attempt,
-                "final": True,
-                "recipe": recipe.hash,
-                "class": kind.label,
-                "family": kind.family.value,
-                "message": message,
-                **held,
-            }
-        )
+        return GivenUp(record_of(entry, recipe, kind, message))
 
     def rescued(
         self, entry: Fed, molecule: Molecule, remedies: Remedies

@@ -2,10 +2,12 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
+from wqmaster.campaign.models import Campaign
 from wqmaster.database.attempts import Fields, History, key_of
 from wqmaster.database.base import CampaignStore, SearchGoesOn
 from wqmaster.errors import BadDocument
@@ -107,6 +109,17 @@ class Feed:
         if not self._page and not self.no_new:
             self._turn_page()
 
+    def rewind(self) -> None:
+        """Look at all documents again, because failed ones may run again or the query changed."""
+        self._page.clear()
+        self._after, self._at_end = None, False
+
+    def forget(self, keys: Container[str]) -> None:
+        """Do not feed the documents with these keys, which were fetched before they failed."""
+        self._page = deque(one for one in self._page if key_of(one.document) not in keys)
+        self._retried = deque(one for one in self._retried if key_of(one.document) not in keys)
+        self._again = deque(one for one in self._again if key_of(one) not in keys)
+
     def take(self, count: int, new: int | None = None) -> list[Fed]:
         """Return at most `count` documents; fewer if there are no more now, or time is up.
 
@@ -116,10 +129,12 @@ class Feed:
         Raises:
             PyMongoError: the database cannot be reached; nothing is lost by calling again.
         """
-        if self._again:
-            ids = list(self._again)
+        until = time.monotonic() + _LOOKING_SECONDS
+        while self._again and len(self._retried) < count and time.monotonic() < until:
+            ids = list(islice(self._again, PAGE_DOCUMENTS))
             self._retried.extend(self._fed(self._store.get(ids), retried=True))
-            self._again.clear()
+            for _ in ids:
+                self._again.popleft()
         now = time.monotonic()
         for key in [key for key, (until, _) in self._delayed.items() if until <= now]:
             self._retried.append(self._delayed.pop(key)[1])
@@ -129,7 +144,6 @@ class Feed:
         if taken:
             return taken
         wanted = min(one for one in (count, self._left, new) if one is not None)
-        until = time.monotonic() + _LOOKING_SECONDS
         while len(self._page) < wanted and self._turn_page() and time.monotonic() < until:
             pass
         return self.fetched(wanted)
@@ -170,27 +184,32 @@ class Feed:
             if not retried and (self._busy(key) or key in self._delayed):
                 continue
             before = histories.get(key, History())
-            fed = self._one(document, before)
+            entry = fed(document, before, self._store.campaign)
             if before.finals:
-                campaign = self._store.campaign
-                if any(
-                    final.is_of(document, fed.molecule, campaign, self._fields)
-                    for final in before.finals
-                ):
+                if has_failed(document, entry, self._store.campaign, self._fields):
                     continue
-                mended.append(fed.document)
+                mended.append(entry.document)
                 classes += [final.kind for final in before.finals]
-            found.append(fed)
+            found.append(entry)
         if mended:
             self._store.ledger.reopen(mended)
             self._mended(classes)
         return found
 
-    def _one(self, document: Document, history: History) -> Fed:
-        attempt = history.attempts + 1
-        try:
-            molecule = from_document(document, self._store.campaign.molecule)
-        except BadDocument as error:
-            unusable = hash_of_fields(document, self._store.campaign.molecule)
-            return Fed(document["_id"], attempt, None, error.message, unusable, history)
-        return Fed(document["_id"], attempt, molecule, history=history)
+
+def fed(document: Document, history: History, campaign: Campaign) -> Fed:
+    """A fetched document as it is fed."""
+    attempt = history.attempts + 1
+    try:
+        molecule = from_document(document, campaign.molecule)
+    except BadDocument as error:
+        unusable = hash_of_fields(document, campaign.molecule)
+        return Fed(document["_id"], attempt, None, error.message, unusable, history)
+    return Fed(document["_id"], attempt, molecule, history=history)
+
+
+def has_failed(document: Document, entry: Fed, campaign: Campaign, fields: Fields) -> bool:
+    """Whether a fetched document has failed and did not change since."""
+    return any(
+        final.is_of(document, entry.molecule, campaign, fields) for final in entry.history.finals
+    )

@@ -1,6 +1,7 @@
 """The documents between the feed and their verdicts, and the tasks that hold them."""
 
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any
 
 from wqmaster.database.attempts import key_of
@@ -35,6 +36,8 @@ class Flights:
         self._sizes: dict[str, tuple[int, ...]] = {}
         # Like `_sent`, for tasks that have returned but are not yet committed.
         self._spooled: dict[str, list[str]] = {}
+        # Task -> when it returned, the earliest first.
+        self._returned_at: dict[str, float] = {}
 
     def __contains__(self, key: str) -> bool:
         return key in self._documents
@@ -88,9 +91,11 @@ class Flights:
 
     def _spool(self, task: str, keys: list[str]) -> None:
         self._spooled[task] = keys
+        self._returned_at[task] = time.monotonic()
         self._progress.spooled += len(keys)
         self._bytes[task] = self._size(task)
         self._progress.spooled_bytes += self._bytes[task]
+        self._note_lag()
 
     def commit(self, task: str, known: Iterable[str]) -> None:
         """Note that `task` is committed; `known` are the keys of the jobs whose ends are known.
@@ -101,6 +106,8 @@ class Flights:
         keys = self._spooled.pop(task, [])
         self._progress.spooled -= len(keys)
         self._progress.spooled_bytes -= self._bytes.pop(task, 0)
+        self._returned_at.pop(task, None)
+        self._note_lag()
         for key in set(keys) - set(known):
             document = self._documents.pop(key, _NOT_THERE)
             if document is not _NOT_THERE:
@@ -113,6 +120,9 @@ class Flights:
         for key in keys:
             self.land(key, again=True)
 
+    def _note_lag(self) -> None:
+        self._progress.returned_at = next(iter(self._returned_at.values()), None)
+
     def land(self, key: str, *, again: bool) -> None:
         """Note that a document has its verdict; with `again`, it is fed again."""
         document = self._documents.pop(key, _NOT_THERE)
@@ -122,8 +132,28 @@ class Flights:
     def drop(self, tasks: Iterable[str]) -> None:
         """Forget tasks that the engine has canceled, with their documents."""
         for task in tasks:
-            keys = self._sent.pop(task)
-            self._sizes.pop(task, None)
-            self._progress.sent -= len(keys)
-            for key in keys:
+            for key in self._ground(task):
                 self._documents.pop(key, None)
+
+    def recall(self, tasks: Iterable[str], without: Container[str] = ()) -> None:
+        """Forget tasks that the engine has canceled; their documents are fed again.
+
+        The documents with the keys in `without` are forgotten, too.
+        """
+        for task in tasks:
+            for key in self._ground(task):
+                self.land(key, again=key not in without)
+
+    def _ground(self, task: str) -> list[str]:
+        keys = self._sent.pop(task)
+        self._sizes.pop(task, None)
+        self._progress.sent -= len(keys)
+        return keys
+
+    def tasks_with(self, keys: Container[str]) -> list[str]:
+        """The tasks in the engine that hold one of these documents."""
+        return [task for task, held in self._sent.items() if any(key in keys for key in held)]
+
+    def returned(self, keys: Container[str]) -> set[str]:
+        """Which of these documents have returned and are not yet committed."""
+        return {key for held in self._spooled.values() for key in held if key in keys}

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from wqmaster.run.collector.messages import Ended, EndedJob
 from wqmaster.run.holds import Hold, HoldKind
@@ -23,6 +23,17 @@ class Guard(Protocol):
 
     def hold(self) -> Hold | None:
         """Why no jobs may be sent now; None if they may."""
+
+
+@runtime_checkable
+class Releasable(Protocol):
+    """A guard whose hold a user can end with `wqmaster resume`."""
+
+    def hold(self) -> Hold | None:
+        """Why no jobs may be sent now; None if they may."""
+
+    def release(self) -> object:
+        """Let the run go on, because a user says so."""
 
 
 @dataclass(frozen=True)
@@ -120,10 +131,16 @@ class Guards:
             room = room.and_also(meter.room())
         return room
 
-    def release(self) -> bool:
-        """Let the run go on if a meter holds it, because a user says so; return whether one did."""
-        released = [meter.release() for meter in self._meters]
-        return any(released)
+    def release(self) -> list[Hold]:
+        """End the holds that need a user; return them."""
+        ended = []
+        for one in (*self._guards, *self._meters):
+            if isinstance(one, Releasable):
+                hold = one.hold()
+                one.release()
+                if hold is not None and not hold.is_routine:
+                    ended.append(hold)
+        return ended
 
 
 class SpoolGuard:

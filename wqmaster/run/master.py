@@ -5,6 +5,7 @@ Python's lock inside `wait`. A fatal error in the C library ends the process.
 """
 
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -12,13 +13,13 @@ from typing import Any
 
 from wqmaster.database.attempts import key_of
 from wqmaster.database.base import CampaignStore
-from wqmaster.database.records import storable
 from wqmaster.engines.base import Engine, Returned
 from wqmaster.factory import Handle
-from wqmaster.jobs.molecule import Document
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run.collector.base import CollectorPool
-from wqmaster.run.collector.messages import Ended, EndedJob, JobFailure
+from wqmaster.run.collector.messages import Ended
+from wqmaster.run.control.control import Control
+from wqmaster.run.control.steering import Steering
 from wqmaster.run.database_link import DatabaseLink
 from wqmaster.run.feed import Fed, Feed
 from wqmaster.run.flights import Flights
@@ -30,6 +31,7 @@ from wqmaster.run.sending import Sender
 from wqmaster.run.spool import Spool
 from wqmaster.run.storage import StorageGuard
 from wqmaster.run.stragglers import Stragglers
+from wqmaster.run.unbuilt import Unbuilt
 from wqmaster.run.upkeep import TroubleLog, Upkeep
 from wqmaster.run.workers import Workers
 
@@ -61,6 +63,7 @@ class Master:
         storage: StorageGuard | None = None,
         upkeep: Upkeep | None = None,
         link: DatabaseLink | None = None,
+        control: Control | None = None,
         watch: bool = False,
         limit: int | None = None,
         after: tuple[Any] | None = None,
@@ -103,15 +106,27 @@ class Master:
             mended=progress.reopen,
         )
         self._sender = Sender(token, recipe, spool, engine, self._flights)
+        self._unbuilt = Unbuilt(store.ledger, self._link, self._guards, progress)
         self._troubles = TroubleLog()
+        self._control = control
+        self._steering = Steering(
+            store=store,
+            spool=spool,
+            engine=engine,
+            hosts=self.hosts,
+            flights=self._flights,
+            feed=self._feed,
+            guards=self._guards,
+            progress=progress,
+            drain=self.drain,
+            follow=self._follow,
+        )
         self._stopping_since: float | None = None
         self._at_once = False
         self._beat = 0.0
         self._shown = 0.0
         # Tasks that the engine has returned and that are not yet in the spool.
         self._returning: deque[Returned] = deque()
-        # Failed attempts of documents from which no job can be built.
-        self._unrecorded: list[Document] = []
 
     # --- called from outside -----------------------------------------------------------------
 
@@ -129,9 +144,16 @@ class Master:
         else:
             self._at_once = True
 
-    def release(self) -> bool:
-        """Let a run go on that its canary or breaker holds; return whether it was held."""
-        return self._guards.release()
+    def drain(self) -> None:
+        """Stop feeding, and let running tasks finish, however long they take."""
+        self._grace = math.inf
+        if not self.stopping:
+            self.stop()
+
+    def reload(self) -> None:
+        """Read the campaign file again soon. Signal handlers call this method."""
+        if self._control is not None:
+            self._control.reload_soon()
 
     @property
     def stopping(self) -> bool:
@@ -147,6 +169,7 @@ class Master:
         """
         inherit(self._recipe, self._spool, self._flights, self._collectors)
         adopt(self._adopted, self._recipe, self._spool, self._flights, self._engine)
+        self._steer()
         while True:
             if not self.stopping:
                 self._fill()
@@ -156,20 +179,34 @@ class Master:
                     self._cancel_all()
             if self._at_once:
                 break
-            self._record()
+            self._unbuilt.record()
             if not self._flights.any_sent and self._ended() and not self._awaits_collectors():
                 break
             self._wait()
             for message in self._collectors.listen(0.0 if self._flights.any_sent else 0.2):
                 self._hear(message)
             self._beat_if_due()
+            self._steer()
         self._show(self.progress)
         self.progress.state = RunState.STOPPED if self.stopping else RunState.FINISHED
         with self._link.bounded():
             self._store.presence.heartbeat(self.token, self.progress.published())
 
+    def _steer(self) -> None:
+        """Carry out the commands of users."""
+        if self._control is not None and self._link.usable():
+            with self._link.bounded():
+                self._control.tend(self._steering)
+
+    def _follow(self, recipe: Recipe) -> None:
+        """Use another form of the recipe from now on."""
+        self._recipe = recipe
+        self._campaign = recipe.loaded.campaign
+        self._sender.follow(recipe)
+
     def _ended(self) -> bool:
-        return self.stopping or (self._feed.exhausted and not self._unrecorded)
+        steered = self._control is not None and self._control.is_busy
+        return self.stopping or (self._feed.exhausted and not self._unbuilt.waiting and not steered)
 
     def _awaits_collectors(self) -> bool:
         """Whether to wait until what has returned is committed.
@@ -236,26 +273,8 @@ class Master:
                 raise sent.error
             log.warning("a job cannot be written; trying again later: %s", sent.error)
             self._feed.put_back(sent.postponed)
-        self._give_up(sent.bad)
+        self._unbuilt.give_up(sent.bad)
         return sent.tasks
-
-    def _give_up(self, bad: list[Document]) -> None:
-        for record in bad:
-            log.warning(
-                "document %s: %s: %s", record["document"], record["class"], record["message"]
-            )
-            self.progress.failures[record["class"]] += 1
-        self._guards.ended(Ended(task="", jobs=tuple(map(_given_up, bad))))
-        self.progress.rate.add(len(bad))
-        self._unrecorded += bad
-        self._record()
-
-    def _record(self) -> None:
-        """Record the documents from which no job can be built, if the database answers."""
-        if self._unrecorded and self._link.usable():
-            with self._link.bounded():
-                self._store.ledger.record(self._unrecorded)
-                self._unrecorded.clear()
 
     # --- returned tasks ----------------------------------------------------------------------
 
@@ -388,10 +407,3 @@ class Master:
         mine = (self._link.trouble(), self._workers.lasting_trouble())
         known = [trouble for trouble in mine if trouble is not None]
         self._upkeep.look([*known, *self._upkeep.troubles()], self.progress.hold)
-
-
-def _given_up(record: Document) -> EndedJob:
-    """How a document ended from which no job can be built; `record` is its failed attempt."""
-    message = storable(record["message"])
-    failure = JobFailure(failure_class=record["class"], message=message, final=True)
-    return EndedJob(key=key_of(record["document"]), host="", failure=failure)

@@ -21,6 +21,8 @@ RATE_WINDOW_SECONDS = 60.0
 # How long `status` searches for stale results, and how long it counts those with warnings.
 _STALE_SECONDS = 5.0
 _WARNED_SECONDS = 5.0
+# How many of the last commands `status` shows.
+_SHOWN_COMMANDS = 5
 
 
 class Rate:
@@ -83,6 +85,8 @@ class Progress:
     sent: int = 0  # jobs that the engine has, running or waiting for a worker
     spooled: int = 0  # jobs that have returned and are not yet committed
     spooled_bytes: int = 0  # the files of these jobs
+    # When the first task returned that is not yet committed, in seconds of `time.monotonic`.
+    returned_at: float | None = None
     failures: Counter[str] = field(default_factory=Counter)  # failed in this run, by class
     attempts_failed: int = 0  # failed attempts that are followed by another
     mended: int = 0  # documents that had failed, were changed, and are computed again
@@ -121,6 +125,10 @@ class Progress:
     def reopen(self, classes: Sequence[str]) -> None:
         """Stop counting changed documents as failed; `classes` are their former failure classes."""
         self.mended += len(classes)
+        self.retry(classes)
+
+    def retry(self, classes: Sequence[str]) -> None:
+        """Stop counting documents as failed that run again; `classes` are their former classes."""
         for name in classes:
             for failures in (self.failures_before, self.failures):
                 if failures[name] > 0:
@@ -150,6 +158,11 @@ class Progress:
         """Jobs on workers, estimated from the share of the engine's tasks that are running."""
         tasks = self.stats.running + self.stats.waiting
         return round(self.sent * self.stats.running / tasks) if tasks else 0
+
+    @property
+    def lag(self) -> float:
+        """How long the first job has waited that is not yet committed, in seconds."""
+        return 0.0 if self.returned_at is None else time.monotonic() - self.returned_at
 
     @property
     def pending(self) -> int | None:
@@ -206,6 +219,8 @@ def overview(store: Store, spool: Spool, recipe: Recipe | None) -> dict[str, Any
     many documents lack its result but have a result of another step. `warned` is the number of
     documents about whose results a check warns; None if counting them takes too long. `stale`
     documents are done, but hold another molecule now; the count is None if there is no `recipe`.
+    `control` has the pause and the blocked hosts that users have ordered, and `commands` their last
+    commands, the newest first.
     """
     counts = store.counts()
     survey = recipe and stale.survey(store, recipe, _STALE_SECONDS)
@@ -225,6 +240,8 @@ def overview(store: Store, spool: Spool, recipe: Recipe | None) -> dict[str, Any
         "stale": survey and survey.stale,
         "stale_survey": survey and survey.as_json(),
         "master": live,
+        "control": store.commands.orders().stored(),
+        "commands": store.commands.last(_SHOWN_COMMANDS),
     }
 
 

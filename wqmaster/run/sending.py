@@ -40,6 +40,11 @@ class Sender:
         self._builder = Builder(recipe, spool)
         self._count = 0
 
+    def follow(self, recipe: Recipe) -> None:
+        """Use another form of the recipe from now on."""
+        self._campaign = recipe.loaded.campaign
+        self._builder.follow(recipe)
+
     def send(self, fed: Sequence[Fed]) -> Sent:
         """Submit tasks for `fed`. A job with a remedy is a separate task.
 

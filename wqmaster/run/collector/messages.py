@@ -17,7 +17,10 @@ class _Message(BaseModel):
 
 
 class Configuration(_Message):
-    """The first message to a collector. It holds secrets, so it is sent only through a pipe."""
+    """The first message to a collector. It holds secrets, so it is sent only through a pipe.
+
+    A later one replaces the settings of the campaign for the tasks that follow.
+    """
 
     # No error and no log quotes it.
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -104,6 +107,16 @@ FromCollector = Begins | Commits | Waits | Refuses | Ended
 _ADAPTER: TypeAdapter[FromCollector] = TypeAdapter(
     Annotated[FromCollector, Field(discriminator="kind")]
 )
+_ORDERS: TypeAdapter[Collect | Configuration] = TypeAdapter(Collect | Configuration)
+
+
+def order(line: bytes) -> Collect | Configuration:
+    """The message that a master sent as `line`.
+
+    Raises:
+        ValueError: `line` is not such a message.
+    """
+    return _ORDERS.validate_json(line)
 
 
 def message(line: bytes) -> FromCollector:

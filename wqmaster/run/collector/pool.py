@@ -152,6 +152,12 @@ class Collectors:
         self._selector.register(process.stdout, selectors.EVENT_READ, process)
         return process
 
+    def reconfigure(self, configuration: Configuration) -> None:
+        """Judge the tasks that are handed over from now on by another configuration."""
+        self._configuration = configuration
+        for number, process in enumerate(self._processes, start=1):
+            process.tell(configuration.model_copy(update={"number": number}))
+
     @property
     def trouble(self) -> str | None:
         """What collectors wait for, or why they do not run; None if they work."""

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 from bson import json_util
 
@@ -23,6 +24,7 @@ from wqmaster.campaign.models import Campaign
 from wqmaster.database.documents import Store
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError, DatabaseError
+from wqmaster.recipe.recipe import Recipe
 from wqmaster.recipe.resolving import resolve
 from wqmaster.run.collector.collector import BATCH_TASKS, Collector
 from wqmaster.run.collector.messages import (
@@ -31,6 +33,7 @@ from wqmaster.run.collector.messages import (
     FromCollector,
     Refuses,
     Waits,
+    order,
 )
 from wqmaster.run.spool import Spool
 from wqmaster.system.lines import LineBuffer
@@ -76,7 +79,7 @@ class _Channel:
 
 def configuration(loaded: LoadedCampaign, uri: str, recipe: str) -> Configuration:
     """The configuration of a collector."""
-    campaign = loaded.campaign.model_dump(exclude={"folder"})
+    campaign = loaded.campaign.model_dump(exclude={"folder", "notify", "metrics"})
     return Configuration(
         recipe=recipe,
         # Paths become text; MongoDB's extended JSON covers the other types.
@@ -85,6 +88,25 @@ def configuration(loaded: LoadedCampaign, uri: str, recipe: str) -> Configuratio
         folder=str(loaded.folder),
         uri=uri,
     )
+
+
+def _followed(configured: Configuration, channel: _Channel) -> Recipe:
+    """The recipe of the campaign in a configuration.
+
+    Raises:
+        CampaignError: the files that the recipe names are no longer those of the run.
+    """
+    folder = Path(configured.folder)
+    campaign = Campaign.model_validate({**json_util.loads(configured.campaign), "folder": folder})
+    loaded = LoadedCampaign(campaign, Source(Path(configured.path), None), frozenset())
+    recipe = resolve(loaded, runs=False)
+    if recipe.hash != configured.recipe:
+        # A collector that is started later reads the user's files again, and would store results
+        # under a recipe that they were not computed with.
+        reason = "files of the campaign's recipe have changed since the run began"
+        channel.tell(Refuses(reason=reason))
+        raise CampaignError(reason, code=ErrorCode.FILE_CHANGED)
+    return recipe
 
 
 def main() -> None:
@@ -101,22 +123,14 @@ def main() -> None:
     handler = LogFile(folder / "logs" / name, form, delay=True)
     logging.getLogger("wqmaster").addHandler(handler)
 
-    campaign = Campaign.model_validate({**json_util.loads(configured.campaign), "folder": folder})
-    loaded = LoadedCampaign(campaign, Source(Path(configured.path), None), frozenset())
-    spool = Spool(folder / "spool", campaign.archive.most_bytes)
+    recipe = _followed(configured, channel)
+    spool = Spool(folder / "spool", recipe.loaded.campaign.archive.most_bytes)
     kept = folder / "kept"
     kept.mkdir(exist_ok=True)
-    recipe = resolve(loaded, runs=False)
-    if recipe.hash != configured.recipe:
-        # A collector that is started later reads the user's files again, and would store results
-        # under a recipe that they were not computed with.
-        reason = "files of the campaign's recipe have changed since the run began"
-        channel.tell(Refuses(reason=reason))
-        raise CampaignError(reason, code=ErrorCode.FILE_CHANGED)
     store: Store | None = None
     while store is None:
         try:
-            store = Store(configured.uri, campaign)
+            store = Store(configured.uri, recipe.loaded.campaign)
         except DatabaseError as error:
             lasts = error.code is ErrorCode.DATABASE_REFUSES
             channel.tell(Waits(reason=error.message, lasts=lasts))
@@ -124,8 +138,14 @@ def main() -> None:
     try:
         collector = Collector(recipe, store, spool, kept)
         for batch in itertools.chain([waiting], batches):
-            for message in collector.process([Collect.model_validate_json(line) for line in batch]):
-                channel.tell(message)
+            for asked, lines in itertools.groupby(map(order, batch), type):
+                if asked is Configuration:
+                    recipe = _followed(cast("Configuration", [*lines][-1]), channel)
+                    store.campaign = recipe.loaded.campaign
+                    collector = Collector(recipe, store, spool, kept)
+                    continue
+                for message in collector.process(cast("list[Collect]", [*lines])):
+                    channel.tell(message)
     finally:
         store.close()
 

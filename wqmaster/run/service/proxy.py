@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from wqmaster.engines.base import EngineStats, Returned, RunningTask
-from wqmaster.factory import Demand, Trouble
+from wqmaster.factory import Demand, Numbers, Trouble
 from wqmaster.jobs.job import Task
 from wqmaster.run.progress import Progress
 from wqmaster.run.service.messages import (
@@ -112,6 +112,9 @@ class ProxyFactory:
         if wants != self._told:
             self._told = wants
             self._link.tell(wants.line())
+
+    def resize(self, numbers: Numbers) -> None:
+        """Do nothing, since `workers:` belongs to the service."""
 
     def trouble(self) -> Trouble | None:
         """None, since the engine's trouble includes that of the workers."""

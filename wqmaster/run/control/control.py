@@ -1,0 +1,256 @@
+"""The master's side of the control: take commands, carry them out, answer them.
+
+A command can concern many documents, so it is carried out in steps, between which the master looks
+after its tasks.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Generator
+
+from pymongo.errors import OperationFailure, PyMongoError
+
+from wqmaster.database.orders import Answer, Block, Command, CommandStore, Orders, Verb
+from wqmaster.database.reasons import reason
+from wqmaster.error_codes import ErrorCode
+from wqmaster.errors import WqmasterError
+from wqmaster.recipe.recipe import Recipe
+from wqmaster.run.control import stored
+from wqmaster.run.control.choice import Choice
+from wqmaster.run.control.pausing import PauseGuard
+from wqmaster.run.control.reloading import Reloader
+from wqmaster.run.control.steering import Steering
+from wqmaster.run.control.wording import canceled, counted, retried
+
+log = logging.getLogger("wqmaster.master")
+
+# Seconds between two looks for commands, and between two looks at the orders in force.
+COMMANDS_INTERVAL_SECONDS = 1.0
+ORDERS_INTERVAL_SECONDS = 3.0
+# How long a command may keep the master from its tasks at a time.
+_STEP_SECONDS = 0.5
+# For how long a host is blocked if a user states no time: ten years.
+_FOREVER_SECONDS = 3.2e8
+
+# The steps of a command; its value is the answer.
+Steps = Generator[None, None, Answer]
+
+
+class Control:
+    """Carries out the commands to one master, whose `token` is its lock's."""
+
+    def __init__(
+        self,
+        token: str,
+        commands: CommandStore,
+        guard: PauseGuard,
+        recipe: Recipe,
+        reloader: Reloader | None = None,
+    ) -> None:
+        self._token = token
+        self._commands = commands
+        self.guard = guard
+        self._recipe = recipe
+        self._reloader = reloader
+        self._current: tuple[Command, Steps] | None = None
+        self._unanswered: tuple[Command, Answer] | None = None
+        self._next_command = 0.0
+        self._next_orders = 0.0
+        self._is_to_reload = False
+        # The hosts that are blocked in the engine because a user says so.
+        self._blocked: dict[str, Block] = {}
+
+    def reload_soon(self) -> None:
+        """Read the campaign file again at the next opportunity. Signal handlers call this."""
+        self._is_to_reload = True
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a command is being carried out."""
+        return self._current is not None
+
+    def tend(self, steering: Steering) -> None:
+        """Go on with the control; called in each turn of the master's loop.
+
+        Raises:
+            PyMongoError: the database cannot be reached; nothing is lost by calling again.
+        """
+        if self._is_to_reload:
+            self._is_to_reload = False
+            answer = self._reload(steering)
+            log.log(logging.INFO if answer.ok else logging.ERROR, "reload: %s", answer.message)
+        now = time.monotonic()
+        if now >= self._next_orders:
+            self._follow(self._commands.orders(), steering)
+            self._next_orders = now + ORDERS_INTERVAL_SECONDS
+        if self._unanswered is not None:
+            self._commands.answer(*self._unanswered)
+            self._unanswered = None
+        if self._current is not None:
+            command, steps = self._current
+            self._carry_out(command, lambda: _advanced(steps))
+        elif now >= self._next_command:
+            self._next_command = now + COMMANDS_INTERVAL_SECONDS
+            new = self._commands.take(self._token)
+            if new is not None:
+                log.warning("command from %s: %r", new.by, new.verb)
+                self._next_command = now
+                self._carry_out(new, lambda: _advanced(self._begin(new, steering)))
+
+    def _carry_out(self, command: Command, act: Callable[[], Answer | Steps]) -> None:
+        """Carry out a command, or a part of it, and answer it if that was all."""
+        try:
+            answer = act()
+            if not isinstance(answer, Answer):
+                self._current = command, answer
+                return
+        except WqmasterError as error:
+            answer = Answer(False, error.message, code=error.code)
+        except OperationFailure as error:
+            why = f"the database refused an operation: {reason(error)}"
+            answer = Answer(False, why, code=ErrorCode.DATABASE_REFUSES)
+        except PyMongoError as error:
+            why = f"the database failed: {reason(error)}; give the command again"
+            answer = Answer(False, why, code=ErrorCode.DATABASE_FAILED)
+        except (KeyError, TypeError, ValueError):
+            log.exception("a command cannot be read")
+            why = f"the arguments of {command.verb!r} cannot be read"
+            answer = Answer(False, why, code=ErrorCode.COMMAND_INVALID)
+        log.warning("%s: %s", command.verb, answer.message)
+        self._current = None
+        self._unanswered = command, answer
+        self._commands.answer(command, answer)
+        self._unanswered = None
+
+    # --- the orders in force -----------------------------------------------------------------
+
+    def _follow(self, orders: Orders, steering: Steering) -> None:
+        """Act on the orders that are in force now, which another process may have changed."""
+        begins = orders.pause is not None and self.guard.orders.pause is None
+        self.guard.orders = orders
+        if begins:
+            log.warning("%s", orders.pause)
+            steering.recall()
+        valid = {block.host: block for block in orders.valid_blocks}
+        for host in self._blocked.keys() - valid.keys():
+            steering.hosts.unblock(host)
+            del self._blocked[host]
+        for host, block in valid.items():
+            if self._blocked.get(host) == block:
+                continue
+            seconds = _FOREVER_SECONDS
+            if block.until is not None and orders.now is not None:
+                seconds = (block.until - orders.now).total_seconds()
+            steering.hosts.block(host, seconds, f"blocked by {block.by}")
+            self._blocked[host] = block
+
+    def _order(self, command: Command, steering: Steering) -> Orders:
+        """Change the orders in force by `command`; return the earlier ones."""
+        before = self._commands.orders()
+        after = stored.changed(before, command)
+        self._commands.save(after)
+        self._follow(after, steering)
+        return before
+
+    # --- commands ----------------------------------------------------------------------------
+
+    def _begin(self, command: Command, steering: Steering) -> Answer | Steps:
+        match command.verb:
+            case Verb.PAUSE:
+                return self._pause(command, steering)
+            case Verb.RESUME:
+                return self._resume(command, steering)
+            case Verb.DRAIN:
+                return self._drain(steering)
+            case Verb.CANCEL:
+                return self._cancel(command, steering)
+            case Verb.RETRY:
+                return self._retry(command, steering)
+            case Verb.BLOCK | Verb.UNBLOCK:
+                return self._block(command, steering)
+            case Verb.RELOAD:
+                return self._reload(steering)
+        return _unknown(command)
+
+    def _pause(self, command: Command, steering: Steering) -> Answer:
+        self._order(command, steering)
+        running = steering.progress.sent
+        more = f"; {counted(running, 'job')} running may finish" if running else ""
+        return Answer(True, f"paused{more}", {"running": running})
+
+    def _resume(self, command: Command, steering: Steering) -> Answer:
+        before = self._order(command, steering)
+        ended = [str(hold.kind) for hold in steering.release()]
+        if before.pause is not None and "pause" not in ended:
+            ended.insert(0, "pause")
+        message = f"resumed; ended: {', '.join(ended)}" if ended else "nothing was held"
+        return Answer(True, message, {"ended": ended})
+
+    def _drain(self, steering: Steering) -> Answer:
+        running = steering.progress.sent
+        steering.drain()
+        return Answer(
+            True,
+            f"draining: the run ends when {counted(running, 'job')} in flight have returned",
+            {"running": running},
+        )
+
+    def _cancel(self, command: Command, steering: Steering) -> Steps:
+        found = stored.Canceled()
+        for documents in Choice.of(command.arguments).open(steering.store):
+            found += steering.cancel(self._recipe, documents, str(command.by))
+            yield
+        return canceled(found)
+
+    def _retry(self, command: Command, steering: Steering) -> Steps:
+        count = 0
+        for classes in steering.retry(Choice.of(command.arguments)):
+            count += len(classes)
+            yield
+        if count:
+            steering.look_again()
+        return retried(count)
+
+    def _block(self, command: Command, steering: Steering) -> Answer:
+        before = self._order(command, steering)
+        host = str(command.arguments["host"])
+        if command.verb == Verb.UNBLOCK:
+            steering.engine.unblock_host(host)  # the run itself may have blocked it
+            was = any(block.host == host for block in before.valid_blocks)
+            return Answer(True, f"{host} gets tasks again", {"host": host, "was_blocked": was})
+        more = "" if steering.engine.port is not None else "; all jobs run on this machine, though"
+        return Answer(True, f"{host} gets no more tasks{more}", {"host": host})
+
+    def _reload(self, steering: Steering) -> Answer:
+        if self._reloader is None:
+            return Answer(
+                False,
+                "this part of the run cannot take changes; reload when it is over",
+                code=ErrorCode.RELOAD_REFUSED,
+            )
+        try:
+            answer = self._reloader.reload(steering)
+        except WqmasterError as error:
+            return Answer(False, f"{error.message}; nothing was changed", code=error.code)
+        self._recipe = self._reloader.recipe
+        return answer
+
+
+def _advanced(begun: Answer | Steps) -> Answer | Steps:
+    """Take one step or more for a while; return the answer after the last one."""
+    if isinstance(begun, Answer):
+        return begun
+    until = time.monotonic() + _STEP_SECONDS
+    try:
+        next(begun)
+        while time.monotonic() < until:
+            next(begun)
+    except StopIteration as end:
+        answer: Answer = end.value
+        return answer
+    return begun
+
+
+def _unknown(command: Command) -> Answer:
+    message = f"this master does not know the command {command.verb!r}"
+    return Answer(False, message, code=ErrorCode.COMMAND_INVALID)
