@@ -318,6 +318,8 @@ def test_before_the_first_run_all_documents_are_pending_and_none_failed(
         "stale": 0,
         "warned": 0,
         "master": None,
+        "control": {"pause": None, "blocks": []},
+        "commands": [],
     }
     assert failures == (0, "no failures\n", "")
     assert attempts == (0, "document '1' has no failed attempts\n", "")
