@@ -192,14 +192,14 @@ def test_a_broken_program_fails_the_canary_only(tmp_path: Path) -> None:
 
 def test_a_released_run_computes_the_rest(tmp_path: Path) -> None:
     house, meter = held_house(tmp_path, 40)
+    guards = Guards(meters=[meter])
 
     def show(progress: object) -> None:
         if (hold := house.progress.hold) is not None and not hold.is_routine:
             house.engine.answer = well
-            assert master.release()
+            assert guards.release()
 
-    master = house.master(guards=Guards(meters=[meter]), show=show)
-    master.run()
+    house.master(guards=guards, show=show).run()
     assert (house.progress.done, house.progress.failed) == (30, 10)
     assert house.progress.hold is None
 

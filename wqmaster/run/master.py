@@ -31,8 +31,9 @@ from wqmaster.run.sending import Sender
 from wqmaster.run.spool import Spool
 from wqmaster.run.storage import StorageGuard
 from wqmaster.run.stragglers import Stragglers
+from wqmaster.run.troubles import Troubles
 from wqmaster.run.unbuilt import Unbuilt
-from wqmaster.run.upkeep import TroubleLog, Upkeep
+from wqmaster.run.upkeep import Upkeep
 from wqmaster.run.workers import Workers
 
 log = logging.getLogger("wqmaster.master")
@@ -107,7 +108,9 @@ class Master:
         )
         self._sender = Sender(token, recipe, spool, engine, self._flights)
         self._unbuilt = Unbuilt(store.ledger, self._link, self._guards, progress)
-        self._troubles = TroubleLog()
+        self._troubles = Troubles(
+            progress, self._link, collectors, engine, self._upkeep, self._workers
+        )
         self._control = control
         self._steering = Steering(
             store=store,
@@ -355,10 +358,9 @@ class Master:
         if now > self._shown + SHOW_INTERVAL_SECONDS:
             self._shown = now
             self.progress.stats = self._engine.stats()
-            self.progress.trouble = self._trouble()
-            self._troubles.note(self.progress.trouble, self.progress.hold)
+            self._troubles.note()
             self._show(self.progress)
-            self._look_for_trouble()
+            self._troubles.look()
         if now < self._beat + HEARTBEAT_INTERVAL_SECONDS:
             return
         self._beat = now
@@ -384,26 +386,3 @@ class Master:
         if self._limit is not None:
             left = min(left, self._limit - self.progress.done - self.progress.failed)
         return max(self.progress.sent, left - self.progress.spooled)
-
-    def _trouble(self) -> str | None:
-        hold = self.progress.hold
-        held = None if hold is None or hold.is_routine else hold
-        all_of_it = (
-            self._link.trouble(),
-            held,
-            self._collectors.trouble,
-            *self._upkeep.troubles(),
-            self._engine.trouble(),
-            self._workers.trouble,
-        )
-        return "; ".join(dict.fromkeys(str(one) for one in all_of_it if one)) or None
-
-    def _look_for_trouble(self) -> None:
-        """End the run if something is wrong, and the run is not to wait.
-
-        Raises:
-            RunTroubled: see `Upkeep.look`.
-        """
-        mine = (self._link.trouble(), self._workers.lasting_trouble())
-        known = [trouble for trouble in mine if trouble is not None]
-        self._upkeep.look([*known, *self._upkeep.troubles()], self.progress.hold)
