@@ -225,12 +225,14 @@ def test_documents_are_chosen_by_a_query_and_wrong_choices_are_refused(
     assert campaigns.failures.count_documents({"final": True}) == COUNT - 5
 
 
-@needs_work_queue
+@pytest.mark.parametrize("engine", ["work_queue", "taskvine"])
 def test_a_blocked_host_gets_no_tasks_until_it_is_unblocked(
-    campaigns: Campaigns, cli: Cli, held_xtb: HeldXtb
+    campaigns: Campaigns, cli: Cli, held_xtb: HeldXtb, engine: str
 ) -> None:
+    if why_not(engine) is not None:
+        pytest.skip(str(why_not(engine)))
     campaigns.waters(COUNT)
-    path = campaigns.write(software=held_xtb.software, engine="work_queue")
+    path = campaigns.write(software=held_xtb.software, engine=engine)
     process = begin(cli, held_xtb, path)
     host = socket.gethostname()
     assert order(cli, "block", path, host)["ok"]

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import RunTroubled
-from wqmaster.run.holds import Hold
+from wqmaster.run.holds import Hold, HoldKind
 
 log = logging.getLogger("wqmaster.master")
 
@@ -103,7 +103,8 @@ class Upkeep:
             return
         now = time.monotonic() if now is None else now
         all_of_it = [*troubles]
-        if hold is not None and not hold.is_routine:
+        # A pause is no trouble: a user wants it.
+        if hold is not None and not hold.is_routine and hold.kind is not HoldKind.PAUSE:
             held = RunTrouble(str(hold), ErrorCode.RUN_HELD, lasts=hold.command is not None)
             all_of_it.append(held)
         if not all_of_it:
