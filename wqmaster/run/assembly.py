@@ -245,6 +245,7 @@ def run(
     with contextlib.ExitStack() as stack:
         lock = FolderLock(folder)
         stack.callback(lock.close)
+        check_writable(folder / "kept")
         spool = Spool(folder / "spool", campaign.archive.most_bytes)
         spool.prepare(staff.held if staff else ())
         adopted = staff.adopt(spool) if staff else []

@@ -14,12 +14,14 @@ def prepare(loaded: LoadedCampaign) -> None:
     Raises:
         FolderError: the folder cannot be created, or is not writable.
     """
+    if os.path.lexists(loaded.folder):
+        check_writable(loaded.folder)  # before anything is written into it
     try:
         access = access_of(loaded.campaign.group)
         make_folder(loaded.folder, access, default=loaded.campaign.folder is None)
     except OSError as error:
         raise FolderError(
-            f"cannot use the folder {loaded.folder} ({error.strerror or error}); make it writable, "
+            f"cannot write to the folder {loaded.folder} ({error.strerror or error}); make it writable, "
             "or name another one with 'folder:' in the campaign file"
         ) from error
     check_writable(loaded.folder)
