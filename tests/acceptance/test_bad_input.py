@@ -518,7 +518,7 @@ def test_a_folder_on_a_read_only_mount_is_reported(
     campaigns: Campaigns, cli: Cli, tmpfs: Path
 ) -> None:
     campaigns.waters(1)
-    path = campaigns.write(folder=str(tmpfs))
+    path = campaigns.write(folder=str(tmpfs), limits={"disk": "1MB"})
     subprocess.run(["mount", "-o", "remount,ro", str(tmpfs)], check=True, capture_output=True)
     said = refused(campaigns, cli, "run", path, code=SERVICE_IS_MISSING)
     assert said == (

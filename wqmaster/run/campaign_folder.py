@@ -21,8 +21,8 @@ def prepare(loaded: LoadedCampaign) -> None:
         make_folder(loaded.folder, access, default=loaded.campaign.folder is None)
     except OSError as error:
         raise FolderError(
-            f"cannot write to the folder {loaded.folder} ({error.strerror or error}); make it writable, "
-            "or name another one with 'folder:' in the campaign file"
+            f"cannot write to the folder {loaded.folder} ({error.strerror or error}); make it "
+            "writable, or name another one with 'folder:' in the campaign file"
         ) from error
     check_writable(loaded.folder)
 
