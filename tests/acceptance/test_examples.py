@@ -88,7 +88,7 @@ def test_a_changed_function_makes_another_recipe(campaigns: Campaigns, cli: Cli)
     path = campaigns.folder / "campaign.yaml"
     cli("run", path, code=2)
     assert "20 results were made with another recipe" in cli.errors
-    assert "files.rotor.py" in cli.errors
+    assert "the contents of rotor.py have changed" in cli.errors
 
 
 def test_a_program_of_the_command_can_be_named_in_software(

@@ -393,7 +393,7 @@ def test_a_renamed_campaign_gets_a_hint_to_its_data(
     path = campaigns.write(database={}, campaign="renamed")
     folder = cli.folder / "renamed.run"
     hint = (
-        "in 'test.run': if this is that campaign under a new name, write 'folder: test.run' "
+        "in 'test.run': if this campaign is that under a new name, write 'folder: test.run' "
         f"into {path}"
     )
     for command in ("status", "failures"):

@@ -4,6 +4,7 @@ Which checks exist, and which limits contradict each other, is known to `wqmaste
 campaign's names are compared with these when the campaign is resolved.
 """
 
+import difflib
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -48,7 +49,9 @@ def _preset(value: Any, otherwise: str, *keys: Any) -> str:
     if isinstance(value, str) and value in PRESETS:
         return value
     allowed = f"{_ALTERNATIVES} or {otherwise}" if otherwise else _WORDS
-    raise _error(f"{as_written(value)} cannot be used here; allowed: {allowed}", *keys)
+    near = difflib.get_close_matches(str(value), PRESETS, n=1)
+    hint = f"; did you mean '{near[0]}'?" if near else ""
+    raise _error(f"{as_written(value)} cannot be used here; allowed: {allowed}{hint}", *keys)
 
 
 def _limit(value: Any, name: str, key: Any) -> float | None:
