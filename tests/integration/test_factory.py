@@ -377,7 +377,7 @@ def test_one_action_of_the_command_is_asked_for_by_an_option(
     cli("factory", path, "--start", "--stop", code=2)
     assert "use only one of --start, --stop and --status" in cli.errors
     cli("factory", "stop", code=2)
-    assert "There is no campaign file 'stop'; did you mean '--stop'?" in cli.errors
+    assert "there is no campaign file 'stop'; did you mean '--stop'?" in cli.errors
 
 
 def test_a_campaign_without_a_factory_is_refused_with_a_reason(
