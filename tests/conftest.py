@@ -220,10 +220,10 @@ class Cli:
     ) -> tuple[int, str, str]:
         """Run `wqmaster WORDS...`; return its exit code, standard output and standard error.
 
-        Without `env`, the warm process forks, if there is one. Some modules, and Python itself,
-        read variables when they start.
+        Without `env`, the warm process forks, if there is one: some modules, and Python itself,
+        read variables when they start. A copy of wqmaster in the folder needs a new process, too.
         """
-        if self._warm is not None and env is None:
+        if self._warm is not None and env is None and not (self.folder / "wqmaster").exists():
             return self._warm.run(list(map(str, words)), self.folder, os.environ, timeout)
         process = self.start(*words, env=env)
         output, errors = process.communicate(timeout=timeout)

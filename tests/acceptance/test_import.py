@@ -76,8 +76,8 @@ def test_import_of_xyz_reports_its_assumptions(campaigns: Campaigns, cli: Cli, e
     file = cli.folder / "two.extxyz"
     file.write_text(TWO)
     said = cli("import", empty, file)
-    assert "no charge given: assumed 0 for 1 record\n" in said
-    assert "no multiplicity given: assumed 1 for 1 record\n" in said
+    assert "no charge given: assumed 0 (1 record)\n" in said
+    assert "no multiplicity given: assumed 1 (1 record)\n" in said
     first, second = campaigns.documents.find().sort("_id")
     assert first == {
         "_id": "two-0000001",

@@ -303,7 +303,7 @@ def test_a_document_that_inspect_refuses_is_not_computed(
     ("old", "new", "said"),
     [
         ("return float(found[1])", "return {found[1]}", "energy has the type set"),
-        ("return float(found[1])", "return None", "energy is None, which is not a number"),
+        ("return float(found[1])", "return None", "energy has no value, but must be a number"),
         ("return float(found[1])", "return found[1]", "energy is '-5', which is not a number"),
         ("return found[1] if found", "return found[2] if found", "version cannot be read: IndexE"),
         ("return found[1] if found", "return 21 if found", "program_version returns 21"),

@@ -291,7 +291,7 @@ def test_parse_prints_version_and_verdict_and_lists_parsers_that_do_not_apply(
     (run / "stdout").write_text(OUTPUT.replace("TALLY 2.1\n", "").replace("TALLY ENDED", ""))
     assert cli(*PARSE, run / "stdout").splitlines()[1:3] == [
         "  tally (version not stated)",
-        "  failed: program_error: tally: this is not an output of tally",
+        "  failed: program_error: this is not an output of tally",
     ]
 
 

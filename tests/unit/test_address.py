@@ -50,7 +50,7 @@ def test_nothing_connects_with_a_password_that_is_not_encoded(
     with pytest.raises(DatabaseError) as caught:
         Store(f"mongodb://me:{password}@127.0.0.1:1/db", campaign)
     assert caught.value.code is ErrorCode.DATABASE_ADDRESS_INVALID
-    message = caught.value.message.replace(str(tmp_path), "")
+    message = caught.value.message.replace(str(tmp_path), "")  # it can hold a piece by chance
     assert not any(piece in message for piece in PIECES)
     assert not list(recwarn)
 
