@@ -110,6 +110,6 @@ def test_an_address_split_by_a_comma_is_not_reported_as_keys(pieces: str, tmp_pa
     text = f"{MINIMAL}database: {{uri: mongodb://me:{pieces}}}\n"
     with pytest.raises(CampaignError) as caught:
         loaded(tmp_path, text)
-    message = caught.value.message.replace(str(tmp_path), "")
+    message = caught.value.message.replace(str(tmp_path), "")  # it can hold a piece by chance
     assert not any(piece in message for piece in PIECES)
     assert Database(uri="mongodb://h").uri == "mongodb://h"
