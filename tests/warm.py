@@ -5,7 +5,7 @@
 This process imports all commands and then forks once for each request on SOCKET, the descriptor of
 a Unix socket. The child is like a process that the shell starts: its own arguments, environment,
 folder, standard output and exit code. What it does not show is whether a command imports all that
-it needs; `test_verbs.py` starts each command as a process of its own for that.
+it needs, so `test_verbs.py` starts each command in a new process.
 """
 
 import importlib

@@ -16,5 +16,5 @@ def program_version(output: Output) -> str | None:
 
 
 def file_name(name: str) -> str | None:
-    """The name that parsers use for a file given to `wqmaster parse`; None if it is no report."""
+    """How parsers name a file given to `wqmaster parse`; None if it is not a report."""
     return FILE if name.endswith(FILE) else None
