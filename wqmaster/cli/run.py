@@ -59,15 +59,23 @@ def command(
 ) -> None:
     """Run CAMPAIGN: compute all documents without a result.
 
-    Several CAMPAIGNS share engine and workers, those of the first; --limit, --watch and
-    --no-audit apply to each.
+    Several CAMPAIGNS share engine and workers, those of the first; the other options apply to
+    each.
 
     Ctrl-C stops the run: running tasks may finish within the grace period, and what they return is
     stored. Press it twice to stop immediately. Nothing is lost either way; rerun the command to
     continue. SIGTERM stops the run without a time limit; SIGHUP makes it read CAMPAIGN again.
     """
     if len(campaigns) > 1:
-        asked = Asked(limit=limit, watch=watch, engine=engine, port=port, grace=grace)
+        asked = Asked(
+            limit=limit,
+            watch=watch,
+            canary=not no_canary,
+            exit_on_trouble=exit_on_trouble,
+            engine=engine,
+            port=port,
+            grace=grace,
+        )
         run_several(campaigns, asked, audits=not no_audit, quiet=quiet)
         return
     campaign = campaigns[0] if campaigns else Path("campaign.yaml")

@@ -14,7 +14,7 @@ from wqmaster.recipe.recipe import Recipe
 from wqmaster.run.collector.pool import Collectors
 from wqmaster.run.collector.process import configuration
 from wqmaster.run.control.control import Control
-from wqmaster.run.control.pausing import PauseGuard
+from wqmaster.run.control.pausing import PauseGate
 from wqmaster.run.control.reloading import Reloader
 from wqmaster.system.this_command import this_command
 
@@ -37,9 +37,9 @@ def control(
     `asked_for` are the settings of the command line that replace the file's; None if the recipe
     is not the file's, so that the run cannot take changes of the file.
     """
-    guard = PauseGuard(f"{this_command()} resume {recipe.loaded.typed}")
+    gate = PauseGate(f"{this_command()} resume {recipe.loaded.typed}")
     if asked_for is None:
-        return Control(token, store.commands, guard, recipe)
+        return Control(token, store.commands, gate, recipe)
 
     def apply(new: Recipe) -> None:
         campaign = new.loaded.campaign
@@ -52,4 +52,4 @@ def control(
     reloader = Reloader(
         recipe, apply=apply, count=lambda: count(store), also=also, asked_for=asked_for
     )
-    return Control(token, store.commands, guard, recipe, reloader)
+    return Control(token, store.commands, gate, recipe, reloader)

@@ -17,7 +17,7 @@ from wqmaster.errors import WqmasterError
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run.control import stored
 from wqmaster.run.control.choice import Choice
-from wqmaster.run.control.pausing import PauseGuard
+from wqmaster.run.control.pausing import PauseGate
 from wqmaster.run.control.reloading import Reloader
 from wqmaster.run.control.steering import Steering
 from wqmaster.run.control.wording import canceled, counted, retried
@@ -43,13 +43,13 @@ class Control:
         self,
         token: str,
         commands: CommandStore,
-        guard: PauseGuard,
+        gate: PauseGate,
         recipe: Recipe,
         reloader: Reloader | None = None,
     ) -> None:
         self._token = token
         self._commands = commands
-        self.guard = guard
+        self.gate = gate
         self._recipe = recipe
         self._reloader = reloader
         self._current: tuple[Command, Steps] | None = None
@@ -126,8 +126,8 @@ class Control:
 
     def _follow(self, orders: Orders, steering: Steering) -> None:
         """Act on the orders that are in force now, which another process may have changed."""
-        begins = orders.pause is not None and self.guard.orders.pause is None
-        self.guard.orders = orders
+        begins = orders.pause is not None and self.gate.orders.pause is None
+        self.gate.orders = orders
         if begins:
             log.warning("%s", orders.pause)
             steering.recall()

@@ -74,7 +74,12 @@ class _Process:
         loaded = loaded_from(self._start)
         recipe = resolve(loaded)
         staff = ProxyStaff(self._link, self._start, loaded.campaign.bundle.size, self._stop)
-        options = assembly.RunOptions(watch=self._start.watch, limit=self._start.limit)
+        options = assembly.RunOptions(
+            watch=self._start.watch,
+            limit=self._start.limit,
+            canary=self._start.canary,
+            exit_on_trouble=self._start.exit_on_trouble,
+        )
 
         def begins(master: Master, why: str) -> None:
             self._master = master

@@ -35,6 +35,8 @@ class Start(_Message):
     collectors: int = 1  # how many collectors the campaign may have
     watch: bool = False
     limit: int | None = None
+    canary: bool = True
+    exit_on_trouble: bool = False
     # The campaign's tasks that the broker has: in a queue, in the engine, or returned.
     held: tuple[str, ...] = ()
 

@@ -44,6 +44,8 @@ class Order:
     weight: float = 1.0
     limit: int | None = None
     watch: bool = False
+    canary: bool = True
+    exit_on_trouble: bool = False
 
 
 @dataclass
