@@ -411,6 +411,43 @@ def test_a_folder_without_service_yaml_is_not_served(group: Group) -> None:
     assert "service.yaml: there is no such file" in group.cli.errors
 
 
+def test_a_drained_campaign_of_a_service_stays_away_until_it_is_resumed(group: Group) -> None:
+    group.service("local")
+    for name in ("a", "b"):
+        group.fill(name, 30)
+        group.write(name, seconds=0.2)
+    serving = group.serve()
+    wait_until(lambda: group.done("a") and group.done("b"))
+    assert "takes up a changed campaign file" in group.cli("reload", group.folder / "a.yaml")
+    answer = group.cli("drain", group.folder / "b.yaml")
+    assert "stays paused until: wqmaster resume" in answer
+    wait_until(lambda: group.row("b").get("state") == "stopped")
+    left = len(group.done("b"))
+    assert left < 30
+    serving.send_signal(signal.SIGHUP)  # look now at the campaigns that have ended
+    wait_until(lambda: len(group.done("a")) == 30)
+    assert len(group.done("b")) == left
+    assert "takes the campaign up" in group.cli("resume", group.folder / "b.yaml")
+    serving.send_signal(signal.SIGHUP)
+    wait_until(lambda: len(group.done("b")) == 30)
+    serving.send_signal(signal.SIGTERM)
+    ended(serving)
+    assert set(group.runs().values()) == {1}
+
+
+def test_a_hangup_does_not_end_a_run_of_several_campaigns(group: Group) -> None:
+    gate = group.folder / "gate"
+    files = [group.alone(name, "local", gate=gate) for name in ("a", "b")]
+    for name in ("a", "b"):
+        group.fill(name, 3)
+    process = group.cli.start("run", *files)
+    wait_until(lambda: len(group.processes()) == 2)
+    process.send_signal(signal.SIGHUP)
+    gate.touch()
+    assert "cannot take changes" in ended(process)
+    assert len(group.done("a")) == len(group.done("b")) == 3
+
+
 # --- under a service manager ---------------------------------------------------------------------
 
 

@@ -64,7 +64,8 @@ def command(
 
     Ctrl-C stops the run: running tasks may finish within the grace period, and what they return is
     stored. Press it twice to stop immediately. Nothing is lost either way; rerun the command to
-    continue. SIGTERM stops the run without a time limit; SIGHUP makes it read CAMPAIGN again.
+    continue. SIGTERM stops the run without a time limit; SIGHUP makes it read its CAMPAIGN again
+    (not several).
     """
     if len(campaigns) > 1:
         asked = Asked(

@@ -329,6 +329,7 @@ def run(
             local_count=local_count,
             count=first_counts,
             also={"notify": outward.notify},
+            staff=staff,
         )
         master = Master(
             token=token,

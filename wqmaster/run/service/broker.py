@@ -180,6 +180,7 @@ class Broker:
             limit=seat.limit_left,
             canary=order.canary,
             exit_on_trouble=order.exit_on_trouble,
+            follows_file=order.follows_file,
             held=seat.held,
         )
         try:

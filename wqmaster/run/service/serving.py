@@ -173,6 +173,7 @@ class Serving:
             settings=dict(self._shared.settings),
             priority=answer.priority,
             weight=answer.weight,
+            follows_file=True,
         )
         before, entry.accepted = entry.accepted, answer
         entry.text, entry.refused, entry.look_at, entry.looks = question.start.text, None, None, 0
