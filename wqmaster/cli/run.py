@@ -20,7 +20,12 @@ from wqmaster.run.service.together import Asked
 
 
 @click.command()
-@click.argument("campaigns", type=click.Path(dir_okay=False, path_type=Path), nargs=-1)
+@click.argument(
+    "campaigns",
+    metavar="[CAMPAIGN]...",
+    type=click.Path(dir_okay=False, path_type=Path),
+    nargs=-1,
+)
 @click.option(
     "--engine",
     type=click.Choice(["auto", "work_queue", "taskvine", "local"]),
@@ -59,7 +64,7 @@ def command(
 ) -> None:
     """Run CAMPAIGN: compute all documents without a result.
 
-    Several CAMPAIGNS share engine and workers, those of the first; the other options apply to
+    Several campaigns share engine and workers, those of the first; the other options apply to
     each.
 
     Ctrl-C stops the run: running tasks may finish within the grace period, and what they return is
