@@ -8,7 +8,7 @@ import click
 from wqmaster.cli.common import Duration, Whole, loaded
 from wqmaster.cli.several import run_several
 from wqmaster.cli.stages import Stages
-from wqmaster.cli.view import summary, view
+from wqmaster.cli.view import say, summary, view
 from wqmaster.offline.audit.auditing import Run, Stopped
 from wqmaster.offline.audit.canary import audit_first
 from wqmaster.offline.audit.report import Report, refused
@@ -17,6 +17,7 @@ from wqmaster.recipe.resolving import resolve
 from wqmaster.run import assembly
 from wqmaster.run.progress import Progress
 from wqmaster.run.service.together import Asked
+from wqmaster.system.crashes import outlive_crashes
 
 
 @click.command()
@@ -70,8 +71,11 @@ def command(
     Ctrl-C stops the run: running tasks may finish within the grace period, and what they return is
     stored. Press it twice to stop immediately. Nothing is lost either way; rerun the command to
     continue. SIGTERM stops the run without a time limit; SIGHUP makes it read its CAMPAIGN again
-    (not several).
+    (not several). A fault of a library that ends the process starts the run again, unless there is
+    a --limit or --exit-on-trouble.
     """
+    if limit is None and not exit_on_trouble:
+        outlive_crashes(lambda text: say(f"wqmaster: {text}", err=True))
     if len(campaigns) > 1:
         asked = Asked(
             limit=limit,

@@ -13,6 +13,7 @@ from wqmaster.cli.view import say, stop_words
 from wqmaster.run.service.service import Service
 from wqmaster.run.service.shared import shared_by
 from wqmaster.run.service.unit import unit_of
+from wqmaster.system.crashes import outlive_crashes
 
 
 @click.command()
@@ -46,6 +47,7 @@ def command(
     if print_unit:
         click.echo(unit_of(shared, paths, grace=grace, audits=not no_audit), nl=False)
         return
+    outlive_crashes(lambda text: say(f"wqmaster: {text}", err=True))
     signals: list[int] = []
 
     def stop(number: int, frame: FrameType | None) -> None:
