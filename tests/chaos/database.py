@@ -1,4 +1,4 @@
-"""Databases of a run: a one-member replica set of the harness, or the private servers of wqmaster."""
+"""Databases of a run: a one-member replica set of the harness, or private servers of wqmaster."""
 
 import contextlib
 import os

@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import operator
 import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,7 @@ from typing import Any, Protocol
 from pymongo.errors import PyMongoError
 
 from tests.chaos.database import Client
-from tests.chaos.work import STEP, Campaign, right_value, stored_value
+from tests.chaos.work import Campaign, right_value, stored_value
 
 COLLECTION = "molecules"
 
@@ -32,8 +33,8 @@ class Writes(Protocol):
     def look(self) -> None:
         """Take note of new writes."""
 
-    def after(self, moment: float) -> float | None:
-        """When the first result after `moment` was committed; None: there is none yet."""
+    def after(self, moment: float) -> list[float]:
+        """When results were committed after `moment`, in order."""
 
     def counts(self) -> Mapping[str, int]:
         """How many times each document's result was written."""
@@ -54,13 +55,9 @@ class Oplog:
     def look(self) -> None:
         """Do nothing, since the oplog keeps all writes."""
 
-    def after(self, moment: float) -> float | None:
+    def after(self, moment: float) -> list[float]:
         found = self._oplog.find(self._query(moment), sort=[("$natural", 1)])
-        for entry in found:
-            if self._is_result(entry):
-                wall: datetime.datetime = entry["wall"]
-                return wall.timestamp()
-        return None
+        return [entry["wall"].timestamp() for entry in found if self._is_result(entry)]
 
     def _is_result(self, entry: dict[str, Any]) -> bool:
         name = str(entry["o2"]["_id"]).partition("-")[0]
@@ -110,9 +107,9 @@ class Watch:
                         self._counts[key] += 1
                         self._moments.append(time.time())
 
-    def after(self, moment: float) -> float | None:
+    def after(self, moment: float) -> list[float]:
         self.look()
-        return next((one for one in self._moments if one > moment), None)
+        return [one for one in self._moments if one > moment]
 
     def counts(self) -> Mapping[str, int]:
         self.look()
@@ -154,8 +151,13 @@ class Judge:
         """Seconds from `moment` to the next committed result; None: there is none yet."""
         with contextlib.suppress(PyMongoError):
             found = self._writes.after(moment)
-            return None if found is None else found - moment
+            return found[0] - moment if found else None
         return None
+
+    def longest_pause(self, moment: float, until: float) -> float | None:
+        """The longest time without a result between two moments; None if there was no result."""
+        found = [one for one in self._writes.after(moment) if one < until]
+        return max(map(operator.sub, found, [moment, *found[:-1]])) if found else None
 
     def verdict(self) -> Verdict:
         """What is wrong with the results."""
@@ -179,6 +181,3 @@ class Judge:
             if value is not None and not counts.get(key, 0):
                 found.wrong.append(f"{key} (not in the oplog)")
         return found
-
-
-__all__ = ["COLLECTION", "STEP", "Judge", "Oplog", "Verdict", "Watch", "Writes"]

@@ -12,6 +12,7 @@ _FEWEST, _MOST = 3, 6
 _JOINED_SHARE = 0.2
 _DESCRIPTORS_SHARE = 0.2
 DESCRIPTORS = 256
+AWAY_SECONDS = 60.0
 # When faults begin, as shares of the jobs that are done.
 _EARLIEST, _LATEST = 0.02, 0.85
 
@@ -36,6 +37,7 @@ class Plan:
     database: str  # "replica" (of the harness) or "private" (of wqmaster)
     descriptors: int | None  # the limit on open files; None: as many as usual
     jobs: int
+    away: float  # seconds for which a database is away
     faults: tuple[Planned, ...]
 
     def __str__(self) -> str:
@@ -61,7 +63,11 @@ def _usable(faults: Iterable[Fault], command: str, database: str) -> list[str]:
 
 
 def plan(
-    seed: int, jobs: int, faults: Mapping[str, Fault], only: Sequence[str] | None = None
+    seed: int,
+    jobs: int,
+    faults: Mapping[str, Fault],
+    only: Sequence[str] | None = None,
+    away: float = AWAY_SECONDS,
 ) -> Plan:
     """The plan of the run `seed`; with `only`, its faults are these, in this order.
 
@@ -87,6 +93,7 @@ def plan(
         database=database,
         descriptors=DESCRIPTORS if chance.random() < _DESCRIPTORS_SHARE else None,
         jobs=jobs,
+        away=away,
         faults=tuple(
             Planned(
                 name, share, chance.randrange(10**9), place > 0 and chance.random() < _JOINED_SHARE

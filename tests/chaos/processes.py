@@ -21,7 +21,8 @@ _ROLES = {
     "vine_factory": "factory",
     "/mongod --dbpath": "private-mongod",
 }
-_WORKERS = ("work_queue_worke", "vine_worker")
+# The kernel keeps the first 15 bytes of a name.
+_WORKERS = ("work_queue_work", "vine_worker")
 
 
 def _read(pid: int, name: str) -> bytes:

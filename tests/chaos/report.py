@@ -47,6 +47,7 @@ def again(outcome: Outcome) -> str:
 def table(outcomes: Sequence[Outcome]) -> str:
     """All faults, how often each was done, and how long results took afterwards."""
     times: dict[str, list[float]] = defaultdict(list)
+    pauses: dict[str, list[float]] = defaultdict(list)
     counts: dict[str, int] = defaultdict(int)
     runs: dict[str, set[int]] = defaultdict(set)
     for outcome in outcomes:
@@ -55,7 +56,9 @@ def table(outcomes: Sequence[Outcome]) -> str:
             runs[one.name].add(outcome.plan.seed)
             if one.recovery is not None:
                 times[one.name].append(one.recovery)
-    rows = [("fault", "runs", "faults", "median s", "worst s", "limit s")]
+            if one.pause is not None:
+                pauses[one.name].append(one.pause)
+    rows = [("fault", "runs", "faults", "median s", "worst s", "limit s", "longest pause s")]
     for name in sorted(counts):
         found = times[name]
         rows.append(
@@ -66,6 +69,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
                 f"{statistics.median(found):.1f}" if found else "-",
                 f"{max(found):.1f}" if found else "-",
                 f"{FAULTS[name].limit:.0f}",
+                f"{max(pauses[name]):.1f}" if pauses[name] else "-",
             )
         )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -1,6 +1,6 @@
 """One run: start the service, disturb it by a plan, and judge it."""
 
-import contextlib
+import math
 import random
 import shutil
 import time
@@ -24,9 +24,13 @@ class Happened:
 
     name: str
     note: str
-    ended: float
+    began: float
+    ended: float  # in seconds since 1970
     # Seconds until the next result; None: no result was missing any more.
     recovery: float | None = None
+    # The longest time without a result until the next fault: what was on its way when the fault
+    # came can arrive at once, and hide how long the rest takes.
+    pause: float | None = None
     limit: float = 0.0
     too_slow: bool = False
 
@@ -34,7 +38,8 @@ class Happened:
         note = f" ({self.note})" if self.note else ""
         if self.recovery is None:
             return f"{self.name}{note}"
-        return f"{self.name}{note} {self.recovery:.1f} s{' TOO SLOW' if self.too_slow else ''}"
+        pause = "" if self.pause is None else f" (then at most {self.pause:.1f} s)"
+        return f"{self.name}{note} {self.recovery:.1f} s{' TOO SLOW' * self.too_slow}{pause}"
 
 
 @dataclass
@@ -82,8 +87,8 @@ class Run:
             if not self.outcome.stuck:
                 self._measure(judge)
             system.end()
+            self._judge_results(judge)
             self.outcome.left = system.left()
-            self.outcome.verdict = self._verdict(system, judge)
             self.outcome.exits = system.exits
         finally:
             system.close()
@@ -101,12 +106,12 @@ class Run:
             writes = Watch(system.clients, system.campaigns)
         return Judge(system.campaigns, system.clients, system.documents, writes)
 
-    @staticmethod
-    def _verdict(system: System, judge: Judge) -> Verdict:
-        with contextlib.ExitStack() as stack:
-            for server in system.private:
-                stack.enter_context(server.used())
-            return judge.verdict()
+    def _judge_results(self, judge: Judge) -> None:
+        self.outcome.verdict = judge.verdict()
+        happened = self.outcome.happened
+        ends = [*(one.began for one in happened[1:]), math.inf]
+        for one, end in zip(happened, ends, strict=True):
+            one.pause = judge.longest_pause(one.ended, end)
 
     # --- faults -------------------------------------------------------------------------------
 
@@ -124,13 +129,14 @@ class Run:
     def _do(self, planned: Planned, system: System) -> None:
         chance = random.Random(planned.seed)  # noqa: S311  # not for secrets
         time.sleep(chance.uniform(0.0, 0.7))
-        fault = FAULTS[planned.name]
+        fault, began = FAULTS[planned.name], time.time()
         try:
             note = fault.do(system, chance)
         except NotDone as reason:
             self.outcome.not_done.append(f"{planned.name}: {reason}")
             return
-        self.outcome.happened.append(Happened(fault.name, note, time.time(), limit=fault.limit))
+        done = Happened(fault.name, note, began, time.time(), limit=fault.limit)
+        self.outcome.happened.append(done)
         self._changed = time.monotonic()
 
     def _measure(self, judge: Judge) -> bool:

@@ -53,6 +53,7 @@ class System:
         self.replica: ReplicaSet | None = None
         self.proxy: Proxy | None = None
         self.private: list[Mongod] = []
+        self._keeps = contextlib.ExitStack()
         self.clients: dict[str, Client] = {}
         self.service: subprocess.Popen[bytes] | None = None
         self.exits: list[str] = []  # ends of the service that nobody asked for
@@ -110,6 +111,8 @@ class System:
             server = fill_private(place, campaign.database, found[campaign.name])
             if owner != "service" or not self.private:
                 self.private.append(server)
+                # Otherwise a run's end would stop it before the judge has looked.
+                self._keeps.enter_context(server.kept())
             self.clients[campaign.name] = client_of(server.uri)
 
     # --- the service --------------------------------------------------------------------------
@@ -178,7 +181,8 @@ class System:
     # --- afterwards ---------------------------------------------------------------------------
 
     def left(self) -> list[str]:
-        """What is left although the service has ended."""
+        """What is left although the service has ended, and nobody needs its database."""
+        self._keeps.close()
         with contextlib.suppress(AssertionError):
             wait_until(lambda: not processes.all_of(self.folder), _END_SECONDS)
         found = [f"process {line[:100]}" for line in processes.all_of(self.folder).values()]
@@ -201,6 +205,8 @@ class System:
             processes.send(pid, signal.SIGKILL)
         for client in self.clients.values():
             client.close()
+        with contextlib.suppress(Exception):
+            self._keeps.close()
         if self.proxy is not None:
             self.proxy.close()
         if self.replica is not None:

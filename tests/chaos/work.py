@@ -20,6 +20,7 @@ _SCRIPT = (
     'sleep "$(cat seconds)"; seq "$(cat lines)" | tee noise; '
     "printf '%d\\n' \"0x$(sha256sum < molecule | cut -c1-12)\" > answer"
 )
+_MOLECULE = "{{ document.coordinates | tojson }} {{ document.atomic_numbers | tojson }}"
 _SHORTEST_SECONDS, _LONGEST_SECONDS = 0.2, 1.0
 _MAX_ATOMS, _MAX_LINES = 30, 5_000
 
@@ -52,7 +53,8 @@ def documents(name: str, count: int, chance: random.Random, first: int = 0) -> l
                     for place in range(len(numbers))
                 ],
                 "multiplicity": 1 + sum(numbers) % 2,
-                "seconds": round(chance.uniform(_SHORTEST_SECONDS, _LONGEST_SECONDS), 2),
+                "seconds": round(chance.uniform(_MOLECULE = "{{ document.coordinates | tojson }} {{ document.atomic_numbers | tojson }}"
+_SHORTEST_SECONDS, _LONGEST_SECONDS), 2),
                 "lines": chance.randint(1, _MAX_LINES),
             }
         )
@@ -71,7 +73,7 @@ def write_file(folder: Path, campaign: Campaign, **more: Any) -> Path:
         "name": STEP,
         "command": ["sh", "-c", _SCRIPT, JOB_MARK],
         "files": {
-            "molecule": "{{ document.coordinates | tojson }} {{ document.atomic_numbers | tojson }}",
+            "molecule": _MOLECULE,
             "seconds": "{{ document.seconds }}",
             "lines": "{{ document.lines }}",
         },

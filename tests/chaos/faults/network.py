@@ -76,8 +76,9 @@ def _cut_worker(system: "System", chance: random.Random) -> str:
 
     pid = chance.choice(found_soon(workers, "worker"))
     with contextlib.suppress(FileNotFoundError):
-        return f"{cut_connections(pid, system.port)} connections"
-    raise NotDone("the worker has ended")
+        if cut_connections(pid, system.port):
+            return f"pid {pid}"
+    raise NotDone("the worker is not connected")
 
 
 @fault("all-worker-connections-cut", unavailable=cannot_take)
@@ -86,6 +87,8 @@ def _cut_all_workers(system: "System", chance: random.Random) -> str:
     for pid in processes.by_role(system.folder).get("worker", []):
         with contextlib.suppress(FileNotFoundError):
             count += cut_connections(pid, system.port)
+    if not count:
+        raise NotDone("no worker is connected")
     return f"{count} connections"
 
 

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
 _LONGEST_STOP_SECONDS = 8.0
 _LONGEST_DOWN_SECONDS = 4.0
-# How long a database is away; make test shortens it.
-AWAY_SECONDS = float(os.environ.get("WQMASTER_CHAOS_AWAY", "60"))
 _MOST_CUTS = 8
 _LARGEST_CUT_BYTES = 3_000
 _CUT_SECONDS = 6.0
@@ -39,7 +37,7 @@ def _stop(system: "System", chance: random.Random) -> str:
 @fault("database-away-frozen", Needs.REPLICA)
 def _away_frozen(system: "System", chance: random.Random) -> str:
     """The server accepts connections and does not answer, as in a network that hangs."""
-    return _frozen(system, AWAY_SECONDS)
+    return _frozen(system, system.plan.away)
 
 
 def _frozen(system: "System", seconds: float) -> str:
@@ -54,8 +52,8 @@ def _frozen(system: "System", seconds: float) -> str:
 def _away_refused(system: "System", chance: random.Random) -> str:
     assert system.proxy is not None
     with system.proxy.refusing():
-        time.sleep(AWAY_SECONDS)
-    return f"{AWAY_SECONDS:.0f} s"
+        time.sleep(system.plan.away)
+    return f"{system.plan.away:.0f} s"
 
 
 @fault("database-connections-end", Needs.REPLICA)
