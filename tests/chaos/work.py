@@ -53,8 +53,7 @@ def documents(name: str, count: int, chance: random.Random, first: int = 0) -> l
                     for place in range(len(numbers))
                 ],
                 "multiplicity": 1 + sum(numbers) % 2,
-                "seconds": round(chance.uniform(_MOLECULE = "{{ document.coordinates | tojson }} {{ document.atomic_numbers | tojson }}"
-_SHORTEST_SECONDS, _LONGEST_SECONDS), 2),
+                "seconds": round(chance.uniform(_SHORTEST_SECONDS, _LONGEST_SECONDS), 2),
                 "lines": chance.randint(1, _MAX_LINES),
             }
         )
