@@ -45,7 +45,8 @@ def documents(name: str, count: int, chance: random.Random, first: int = 0) -> l
         numbers = [chance.randint(1, 54) for _ in range(chance.randint(1, _MAX_ATOMS))]
         found.append(
             {
-                "_id": f"{name}-{number}",
+                # A run takes documents in the order of their ids, so later ones come last.
+                "_id": f"{name}-{number:06d}",
                 "set": name,
                 "atomic_numbers": numbers,
                 "coordinates": [
