@@ -17,8 +17,10 @@ def line(outcome: Outcome) -> str:
     failed = ", ".join(f"{count} {kind}" for kind, count in sorted(found.failed.items()))
     lines = [
         f"seed {plan.seed} ({plan}): {outcome.seconds:.0f} s, lost {len(found.lost)}, "
-        f"doubled {len(found.doubled)}, wrong {len(found.wrong)}, exits {len(outcome.exits)}; "
-        f"{faults}" + (f"; failed attempts: {failed}" if failed else "")
+        f"doubled {len(found.doubled)}, wrong {len(found.wrong)}, exits {len(outcome.exits)}"
+        + (f", crashes of ndcctools {len(outcome.crashes)}" if outcome.crashes else "")
+        + f"; {faults}"
+        + (f"; failed attempts: {failed}" if failed else "")
     ]
     lines += [f"    not done: {reason}" for reason in outcome.not_done]
     if outcome.is_good:
@@ -94,6 +96,7 @@ def _totals(outcomes: Sequence[Outcome]) -> str:
         f"doubled {total(len(one.verdict.doubled) for one in outcomes)}, "
         f"wrong {total(len(one.verdict.wrong) for one in outcomes)}, "
         f"exits {total(len(one.exits) for one in outcomes)}, "
+        f"crashes of ndcctools {total(len(one.crashes) for one in outcomes)}, "
         f"left {total(len(one.left) for one in outcomes)}, "
         f"stuck {total(one.stuck for one in outcomes)}, "
         f"too slow {total(fault.too_slow for one in outcomes for fault in one.happened)}"

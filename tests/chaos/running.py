@@ -52,6 +52,7 @@ class Outcome:
     not_done: list[str] = field(default_factory=list)
     verdict: Verdict = field(default_factory=Verdict)
     exits: list[str] = field(default_factory=list)
+    crashes: list[str] = field(default_factory=list)  # of ndcctools while a disk failed
     left: list[str] = field(default_factory=list)
     seconds: float = 0.0
     stuck: bool = False
@@ -89,7 +90,7 @@ class Run:
             system.end()
             self._judge_results(judge)
             self.outcome.left = system.left()
-            self.outcome.exits = system.exits
+            self.outcome.exits, self.outcome.crashes = system.exits, system.crashes
         finally:
             system.close()
         self.outcome.seconds = time.monotonic() - began
@@ -109,8 +110,8 @@ class Run:
     def _judge_results(self, judge: Judge) -> None:
         self.outcome.verdict = judge.verdict()
         happened = self.outcome.happened
-        ends = [*(one.began for one in happened[1:]), math.inf]
-        for one, end in zip(happened, ends, strict=True):
+        for place, one in enumerate(happened):
+            end = happened[place + 1].began if place + 1 < len(happened) else math.inf
             one.pause = judge.longest_pause(one.ended, end)
 
     # --- faults -------------------------------------------------------------------------------
