@@ -170,11 +170,11 @@ class Judge:
                 stored[document["_id"]] = stored_value(document, campaign)
             for failure in database["wqmaster.failures"].find({"campaign": campaign.name}):
                 found.failed[str(failure["class"])] += 1
-        for key, document in self._documents.items():
+        for key, asked in self._documents.items():
             value = stored[key]
             if value is None:
                 found.lost.append(key)
-            elif value != right_value(dict(document)):
+            elif value != right_value(dict(asked)):
                 found.wrong.append(key)
             if counts.get(key, 0) > 1:
                 found.doubled.append(key)

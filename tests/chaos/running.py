@@ -125,6 +125,7 @@ class Run:
             if self.outcome.stuck or judge.is_done:
                 self.outcome.not_done.append(f"{planned.name}: all jobs are done")
                 continue
+            system.watch(lambda: judge.is_done)
             self._do(planned, system)
 
     def _do(self, planned: Planned, system: System) -> None:
@@ -167,5 +168,5 @@ class Run:
             self.outcome.stuck = time.monotonic() - self._changed > _STUCK_SECONDS
             if judge.is_done:
                 return
-            system.watch(is_done=False)
+            system.watch(lambda: judge.is_done)
             time.sleep(_LOOK_INTERVAL_SECONDS)

@@ -130,7 +130,7 @@ class Soak:
         sampled = 0.0
         while time.monotonic() < began + 60 * minutes:
             self.insert()
-            self.system.watch(is_done=False)
+            self.system.watch(lambda: False)
             now = time.monotonic()
             if now >= sampled + _SAMPLE_SECONDS:
                 sampled = now
@@ -147,7 +147,7 @@ class Soak:
         """Wait for all results, and end the service."""
         deadline = time.monotonic() + _END_SECONDS
         while not self.judge.is_done and time.monotonic() < deadline:
-            self.system.watch(is_done=False)
+            self.system.watch(lambda: False)
             time.sleep(0.5)
         self.system.end()
 

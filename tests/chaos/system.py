@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import yaml
@@ -157,11 +158,11 @@ class System:
         self.service.kill()
         self.service.wait()
 
-    def watch(self, is_done: bool) -> None:
+    def watch(self, is_done: Callable[[], bool]) -> None:
         """Note an end of the service that nobody asked for, and start it again."""
         assert self.service is not None
         code = self.service.poll()
-        if code is None or (self.plan.command == "run" and is_done and code == 0):
+        if code is None or (self.plan.command == "run" and code == 0 and is_done()):
             return
         crashed = self.disk_failed and code == -signal.SIGSEGV
         ends = self.crashes if crashed else self.exits
