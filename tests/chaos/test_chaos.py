@@ -15,22 +15,22 @@ from tests.chaos.plan import plan
 from tests.chaos.running import Run
 from wqmaster.engines.choosing import why_not
 
-JOBS = 60
-AWAY_SECONDS = 8.0
+JOBS = 70
+AWAY_SECONDS = 6.0
 # Seed -> faults. Engine and command alternate with the seed.
 RUNS = {
-    0: ("kill-campaign", "kill-factory-and-supervisor", "archives-flipped"),
+    0: ("kill-campaign", "database-connections-end", "kill-factory-and-supervisor"),
     1: ("kill-mongod", "kill-master", "stop-collector"),
-    2: ("kill-examiner", "stop-worker", "database-cut-in-reply"),
-    3: ("database-away-refused", "kill-all-workers", "stop-examiner"),
-    4: ("stop-mongod", "kill-supervisor", "archives-truncated", "worker-connection-cut"),
-    5: ("kill-all-collectors", "stop-factory", "stop-master", "kill-job", "stop-job"),
-    6: ("kill-private-mongod", "stop-private-mongod", "kill-collector", "archives-bomb"),
-    7: ("disk-full", "disk-read-only", "stop-supervisor", "kill-worker"),
-    8: ("database-away-frozen", "database-cut-in-command", "kill-all-campaigns", "clock-step"),
+    2: ("kill-examiner", "database-cut-in-reply", "stop-worker", "archives-flipped"),
+    3: ("kill-all-workers", "stop-examiner", "database-away-refused"),
+    4: ("worker-connection-cut", "archives-truncated", "kill-supervisor", "stop-mongod"),
+    5: ("kill-job", "kill-all-collectors", "stop-job", "stop-factory", "stop-master"),
+    6: ("kill-private-mongod", "kill-collector", "archives-bomb", "stop-private-mongod"),
+    7: ("disk-full", "disk-read-only", "kill-worker", "stop-supervisor"),
+    8: ("clock-step", "kill-all-campaigns", "database-cut-in-command", "database-away-frozen"),
     9: (
-        *("archives-swapped", "kill-factory", "stop-campaign", "database-connections-end"),
-        *("all-worker-connections-cut", "worker-cut-in-transfer", "stop-service"),
+        *("all-worker-connections-cut", "archives-swapped", "worker-cut-in-transfer"),
+        *("kill-factory", "stop-campaign", "stop-service"),
     ),
 }
 

@@ -7,7 +7,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tests.chaos import processes
-from tests.chaos.faults.base import FACTORY_SECONDS, USUAL_SECONDS, Needs, fault, found_soon
+from tests.chaos.faults.base import (
+    FACTORY_SECONDS,
+    USUAL_SECONDS,
+    WORKERS_SECONDS,
+    Needs,
+    fault,
+    found_soon,
+)
 
 if TYPE_CHECKING:
     from tests.chaos.system import System
@@ -78,7 +85,7 @@ def _kill_all_campaigns(system: "System", chance: random.Random) -> str:
     return f"{len(pids)}"
 
 
-@fault("kill-all-workers", limit=FACTORY_SECONDS)
+@fault("kill-all-workers", limit=WORKERS_SECONDS)
 def _kill_all_workers(system: "System", chance: random.Random) -> str:
     pids = _victims(system, "worker")
     for pid in pids:
