@@ -118,7 +118,7 @@ def test_a_user_whose_rights_are_withdrawn_is_waited_for(
         admin: MongoClient[dict[str, Any]] = MongoClient(
             own.uri, username="root", password="rootpw", serverSelectionTimeoutMS=60_000
         )
-        uri = own.uri.replace("mongodb://", "mongodb://chemist:right@")
+        uri = f"mongodb://chemist:right@{own.uri.rpartition('@')[2]}"
         other = Campaigns(tmp_path, uri)
         wait_until(lambda: admin.admin.command("ping"))
         other.waters(60)

@@ -1,10 +1,13 @@
 """Several campaigns on one workforce: `run` with several files, and `serve`."""
 
+import configparser
 import json
 import os
 import random
+import shlex
 import shutil
 import signal
+import socket
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
@@ -406,3 +409,118 @@ def test_a_second_service_in_a_folder_is_refused(group: Group) -> None:
 def test_a_folder_without_service_yaml_is_not_served(group: Group) -> None:
     group.cli("serve", group.folder, code=2)
     assert "service.yaml: there is no such file" in group.cli.errors
+
+
+def test_a_drained_campaign_of_a_service_stays_away_until_it_is_resumed(group: Group) -> None:
+    group.service("local")
+    for name in ("a", "b"):
+        group.fill(name, 30)
+        group.write(name, seconds=0.2)
+    serving = group.serve()
+    wait_until(lambda: group.done("a") and group.done("b"))
+    assert "takes up a changed campaign file" in group.cli("reload", group.folder / "a.yaml")
+    answer = group.cli("drain", group.folder / "b.yaml")
+    assert "stays paused until: wqmaster resume" in answer
+    wait_until(lambda: group.row("b").get("state") == "stopped")
+    left = len(group.done("b"))
+    assert left < 30
+    serving.send_signal(signal.SIGHUP)  # look now at the campaigns that have ended
+    wait_until(lambda: len(group.done("a")) == 30)
+    assert len(group.done("b")) == left
+    assert "takes the campaign up" in group.cli("resume", group.folder / "b.yaml")
+    serving.send_signal(signal.SIGHUP)
+    wait_until(lambda: len(group.done("b")) == 30)
+    serving.send_signal(signal.SIGTERM)
+    ended(serving)
+    assert set(group.runs().values()) == {1}
+
+
+def test_a_hangup_does_not_end_a_run_of_several_campaigns(group: Group) -> None:
+    gate = group.folder / "gate"
+    files = [group.alone(name, "local", gate=gate) for name in ("a", "b")]
+    for name in ("a", "b"):
+        group.fill(name, 3)
+    process = group.cli.start("run", *files)
+    wait_until(lambda: len(group.processes()) == 2)
+    process.send_signal(signal.SIGHUP)
+    gate.touch()
+    assert "cannot take changes" in ended(process)
+    assert len(group.done("a")) == len(group.done("b")) == 3
+
+
+# --- under a service manager ---------------------------------------------------------------------
+
+
+class Manager:
+    """Does with a unit what systemd does: starts its command, hears from it, starts it again."""
+
+    def __init__(self, unit: str, heard: socket.socket) -> None:
+        settings = configparser.RawConfigParser(strict=False)
+        settings.optionxform = str  # type: ignore[assignment,method-assign]
+        settings.read_string(unit)
+        self.unit = settings["Service"]
+        self._socket = heard
+        self.process = self.start()
+
+    def start(self) -> "subprocess.Popen[str]":
+        """Start the unit's command, as the main process of the service."""
+        environ = {"NOTIFY_SOCKET": self._socket.getsockname(), "WATCHDOG_USEC": "2000000"}
+        return subprocess.Popen(
+            shlex.split(self.unit["ExecStart"]),
+            cwd=self.unit["WorkingDirectory"],
+            env={**os.environ, **environ},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def hears(self, wanted: str) -> str:
+        """Wait for a message that begins like this."""
+        while True:
+            text = self._socket.recv(4096).decode()
+            if text.startswith(wanted):
+                return text
+
+
+def test_a_unit_starts_reloads_drains_and_starts_again(group: Group, tmp_path: Path) -> None:
+    group.service("local")
+    group.fill("a", 30)
+    group.write("a", seconds=0.1)
+    unit = group.cli("serve", group.folder, "--print-unit", "--grace", "30s")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
+        heard.bind(str(tmp_path / "notify"))
+        heard.settimeout(60)
+        manager = Manager(unit, heard)
+        try:
+            assert (manager.unit["Type"], manager.unit["Restart"]) == ("notify", "always")
+            manager.hears("READY=1")
+            manager.hears("WATCHDOG=1")
+            assert "campaigns: 1" in manager.hears("STATUS=campaigns: 1")
+            # `systemctl reload`
+            assert manager.unit["ExecReload"] == "/bin/kill -HUP $MAINPID"
+            manager.process.send_signal(signal.SIGHUP)
+            manager.hears("RELOADING=1\nMONOTONIC_USEC=")
+            manager.hears("READY=1")
+            wait_until(lambda: group.done("a"))
+            manager.process.kill()
+            manager.process.communicate()
+            manager.process = manager.start()
+            manager.hears("READY=1")
+            wait_until(lambda: len(group.done("a")) == 30)
+            # `systemctl stop`
+            manager.process.send_signal(signal.SIGTERM)
+            manager.hears("STOPPING=1")
+            ended(manager.process)
+        finally:
+            manager.process.kill()
+            manager.process.communicate()
+
+
+def test_a_unit_holds_no_secret(group: Group) -> None:
+    group.service("local", database={"uri": "${SECRET_URI}", "name": "chem"})
+    secret = "mongodb://user:hidden@localhost"
+    unit = group.cli("serve", group.folder, "--print-unit", env={"SECRET_URI": secret})
+    assert "hidden" not in unit
+    assert f"EnvironmentFile={group.folder / 'group.env'}" in unit
+    assert "Write SECRET_URI" in unit

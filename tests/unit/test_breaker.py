@@ -11,7 +11,7 @@ from wqmaster.campaign.waste import Breaker, Threshold
 from wqmaster.jobs.failures import FailureClass
 from wqmaster.run.breaker import MAX_PAUSE_SECONDS, BreakerMeter, Cause, cause_of
 from wqmaster.run.collector.messages import Ended, EndedJob, JobFailure
-from wqmaster.run.guards import Guards, Room
+from wqmaster.run.gates import Gates, Room
 from wqmaster.run.holds import HoldKind
 
 
@@ -268,7 +268,7 @@ def test_a_run_pauses_tries_and_goes_on_by_itself(tmp_path: Path) -> None:
                 house.engine.answer = well
             clock.now += 30
 
-    house.master(guards=Guards(meters=[found]), show=show).run()
+    house.master(gates=Gates(meters=[found]), show=show).run()
     assert 9 <= held[0] <= 12
     assert house.progress.failed <= 16
     assert house.progress.done + house.progress.failed == 200

@@ -10,7 +10,7 @@ from tests.unit.test_master import House, fails, well
 from wqmaster.campaign.waste import Canary
 from wqmaster.run.canary import CanaryMeter, good_enough
 from wqmaster.run.collector.messages import Ended, EndedJob, JobFailure
-from wqmaster.run.guards import Guards, Room
+from wqmaster.run.gates import Gates, Room
 from wqmaster.run.holds import HoldKind
 from wqmaster.run.meters import meters
 from wqmaster.testing import Answer, SandboxedJob, outcome, step_outcome
@@ -181,7 +181,7 @@ def test_a_broken_program_fails_the_canary_only(tmp_path: Path) -> None:
             shown.append(hold.reason)
             master.stop()
 
-    master = house.master(guards=Guards(meters=[meter]), show=show)
+    master = house.master(gates=Gates(meters=[meter]), show=show)
     master.run()
     assert len(house.engine.submitted) == 10
     assert house.progress.failed == 10
@@ -192,14 +192,14 @@ def test_a_broken_program_fails_the_canary_only(tmp_path: Path) -> None:
 
 def test_a_released_run_computes_the_rest(tmp_path: Path) -> None:
     house, meter = held_house(tmp_path, 40)
-    guards = Guards(meters=[meter])
+    gates = Gates(meters=[meter])
 
     def show(progress: object) -> None:
         if (hold := house.progress.hold) is not None and not hold.is_routine:
             house.engine.answer = well
-            assert guards.release()
+            assert gates.release()
 
-    house.master(guards=guards, show=show).run()
+    house.master(gates=gates, show=show).run()
     assert (house.progress.done, house.progress.failed) == (30, 10)
     assert house.progress.hold is None
 
@@ -209,7 +209,7 @@ def test_a_campaign_that_is_not_larger_than_the_canary_ends_by_itself(
     tmp_path: Path, count: int
 ) -> None:
     house, meter = held_house(tmp_path, count)
-    house.master(guards=Guards(meters=[meter])).run()
+    house.master(gates=Gates(meters=[meter])).run()
     assert house.progress.failed == count
     assert house.progress.hold is None
 
@@ -217,7 +217,7 @@ def test_a_campaign_that_is_not_larger_than_the_canary_ends_by_itself(
 def test_a_healthy_run_goes_on_in_the_bundles_that_were_asked_for(tmp_path: Path) -> None:
     house = House(tmp_path, well, bundle={"size": 6})
     house.fill(60)
-    house.master(guards=Guards(meters=[canary(10)])).run()
+    house.master(gates=Gates(meters=[canary(10)])).run()
     assert house.progress.done == 60
     sizes = [task.jobs for task in house.engine.submitted]
     assert sizes[:3] == [1, 1, 1]
@@ -233,7 +233,7 @@ def test_documents_that_cannot_be_built_count_too(tmp_path: Path) -> None:
         if (hold := house.progress.hold) is not None and not hold.is_routine:
             master.stop()
 
-    master = house.master(guards=Guards(meters=[meter]), show=show)
+    master = house.master(gates=Gates(meters=[meter]), show=show)
     master.run()
     assert [kind for _, _, kind, _ in house.failures] == ["bad_document"] * 10
 
@@ -250,7 +250,7 @@ def test_retries_of_the_canary_pass_while_new_documents_wait(tmp_path: Path) -> 
 
     house = House(tmp_path, answer)
     house.fill(20)
-    house.master(guards=Guards(meters=[canary(4)])).run()
+    house.master(gates=Gates(meters=[canary(4)])).run()
     assert house.progress.done == 20
 
 

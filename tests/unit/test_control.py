@@ -19,9 +19,9 @@ from wqmaster.run.control import control as control_module
 from wqmaster.run.control import stored
 from wqmaster.run.control.choice import Choice
 from wqmaster.run.control.control import Control
-from wqmaster.run.control.pausing import PauseGuard
+from wqmaster.run.control.pausing import PauseGate
 from wqmaster.run.control.reloading import Reloader, differences
-from wqmaster.run.guards import Guards
+from wqmaster.run.gates import Gates
 from wqmaster.run.holds import Hold, HoldKind
 from wqmaster.run.master import Master
 from wqmaster.run.progress import Progress, RunState
@@ -39,10 +39,10 @@ class Steered(House):
         super().__init__(folder, answer, **top)
         self.count = 0
 
-    def steered(self, *guards: Any, reloader: Reloader | None = None, **settings: Any) -> Master:
-        guard = PauseGuard("wqmaster resume")
-        control = Control("first", self.store.commands, guard, self.recipe, reloader)
-        return self.master(guards=Guards([guard, *guards]), control=control, **settings)
+    def steered(self, *gates: Any, reloader: Reloader | None = None, **settings: Any) -> Master:
+        gate = PauseGate("wqmaster resume")
+        control = Control("first", self.store.commands, gate, self.recipe, reloader)
+        return self.master(gates=Gates([gate, *gates]), control=control, **settings)
 
     def order(self, verb: str, **arguments: Any) -> int:
         """Leave a command for the master; return its id."""
@@ -284,7 +284,7 @@ def test_a_command_that_cannot_be_read_is_refused_and_disturbs_nothing(
 
 def test_resume_ends_holds_that_need_a_user(tmp_path: Path) -> None:
     class Strict:
-        """A guard that waits for a user."""
+        """A gate that waits for a user."""
 
         is_over = False
 

@@ -20,11 +20,11 @@ from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import RunTroubled
 from wqmaster.run.collector.refusals import can_be_about_data, is_about_data
 from wqmaster.run.database_link import DatabaseLink
-from wqmaster.run.guards import SpoolGuard
+from wqmaster.run.gates import SpoolGate
 from wqmaster.run.holds import Hold, HoldKind
-from wqmaster.run.machine_guards import DescriptorGuard, DiskGuard, raise_descriptor_limit
+from wqmaster.run.machine_gates import DescriptorGate, DiskGate, raise_descriptor_limit
 from wqmaster.run.progress import Progress
-from wqmaster.run.storage import StorageGuard
+from wqmaster.run.storage import StorageGate
 from wqmaster.run.upkeep import RunTrouble, Upkeep
 from wqmaster.system.locks import LOCK_FILE
 from wqmaster.system.passing import can_pass
@@ -69,11 +69,11 @@ def test_a_hold_with_a_command_ends_an_impatient_run() -> None:
 
 def test_a_large_spool_holds_the_run_and_says_so() -> None:
     progress = Progress("test", "memory")
-    guard = SpoolGuard(progress, max_jobs=10, max_size=5)
+    gate = SpoolGate(progress, max_jobs=10, max_size=5)
     progress.spooled, progress.spooled_bytes = 10, 5 << 20
-    assert guard.hold() is None
+    assert gate.hold() is None
     progress.spooled_bytes += 1 << 20
-    found = guard.hold()
+    found = gate.hold()
     assert found is not None
     assert (found.kind, found.is_routine) == (HoldKind.SPOOL, False)
 
@@ -81,19 +81,19 @@ def test_a_large_spool_holds_the_run_and_says_so() -> None:
 def test_while_collectors_are_in_trouble_only_the_size_of_the_spool_counts() -> None:
     progress = Progress("test", "memory")
     trouble = False
-    guard = SpoolGuard(progress, lambda: trouble, max_jobs=10, max_size=5)
+    gate = SpoolGate(progress, lambda: trouble, max_jobs=10, max_size=5)
     progress.spooled = 11
-    found = guard.hold()
+    found = gate.hold()
     assert found is not None
     assert found.is_routine
     trouble = True
-    assert guard.hold() is None
+    assert gate.hold() is None
 
 
 def test_a_disk_with_too_little_space_holds_the_run(tmp_path: Path) -> None:
-    assert DiskGuard(tmp_path, 1).hold() is None
+    assert DiskGate(tmp_path, 1).hold() is None
     free = os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize >> 20
-    found = DiskGuard(tmp_path, 2 * free).hold()
+    found = DiskGate(tmp_path, 2 * free).hold()
     assert found is not None
     assert (found.kind, found.command) == (HoldKind.DISK, None)
 
@@ -103,9 +103,9 @@ def test_descriptors_that_run_out_hold_the_run() -> None:
     used = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (used + 2, hard))
-        found = DescriptorGuard().hold()
+        found = DescriptorGate().hold()
         resource.setrlimit(resource.RLIMIT_NOFILE, (used * 3 + 200, hard))
-        assert DescriptorGuard().hold() is None
+        assert DescriptorGate().hold() is None
         assert found is not None
         assert found.kind is HoldKind.DESCRIPTORS
         assert raise_descriptor_limit() >= min(hard, 65_536)
@@ -118,31 +118,31 @@ def test_a_folder_that_is_gone_or_replaced_holds_the_run(tmp_path: Path) -> None
     folder.mkdir()
     with (folder / LOCK_FILE).open("w") as lock:
         gone = FileNotFoundError(errno.ENOENT, "no such file", "x")
-        guard = StorageGuard(folder, "campaign.yaml", lock.fileno())
-        assert guard.hold() is None
-        assert not guard.struck(gone)  # the folder is there, so something else is wrong
+        gate = StorageGate(folder, "campaign.yaml", lock.fileno())
+        assert gate.hold() is None
+        assert not gate.struck(gone)  # the folder is there, so something else is wrong
         away = folder.rename(tmp_path / "away")
-        assert guard.struck(gone)
-        assert "cannot be used" in str(guard.hold())
+        assert gate.struck(gone)
+        assert "cannot be used" in str(gate.hold())
         folder.mkdir()
         (folder / LOCK_FILE).touch()
-        guard = StorageGuard(folder, "campaign.yaml", lock.fileno())
-        found = guard.hold()
+        gate = StorageGate(folder, "campaign.yaml", lock.fileno())
+        found = gate.hold()
         assert found is not None
         assert found.command is not None
         (folder / LOCK_FILE).unlink()
         folder.rmdir()
         away.rename(folder)
-        assert StorageGuard(folder, "campaign.yaml", lock.fileno()).hold() is None
+        assert StorageGate(folder, "campaign.yaml", lock.fileno()).hold() is None
 
 
 def test_only_repeated_failures_to_write_hold_the_run(tmp_path: Path) -> None:
     full = OSError(errno.ENOSPC, "no space left", "inputs.tar")
-    guard = StorageGuard(tmp_path)
-    assert guard.struck(full)
-    assert guard.hold() is None
-    assert guard.struck(full)
-    found = guard.hold()
+    gate = StorageGate(tmp_path)
+    assert gate.struck(full)
+    assert gate.hold() is None
+    assert gate.struck(full)
+    found = gate.hold()
     assert found is not None
     assert "no space left" in found.reason
     assert not can_pass(OSError(errno.ENOENT, "no such file"))

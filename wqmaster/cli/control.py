@@ -51,7 +51,7 @@ def drain(campaign: Path, wait: float, output: Output) -> None:
     """Let running jobs of CAMPAIGN finish, then end the run.
 
     The run stops as after Ctrl-C, but however long its jobs take. The same 'wqmaster run'
-    continues it.
+    continues it. In a service, the campaign stays paused until 'wqmaster resume'.
     """
     command_master(campaign, Verb.DRAIN, {}, wait, output)
 
@@ -65,7 +65,7 @@ def reload(campaign: Path, wait: float, output: Output) -> None:
 
     Limits, priorities, numbers of workers, remedies, checks, job_timeout, resources, bundle and
     query may change. Any other change is refused with the reason, and then nothing changes. The
-    master reads the file on its own machine.
+    master reads the file on its own machine. A service takes up changed files by itself.
     """
     command_master(campaign, Verb.RELOAD, {}, wait, output)
 

@@ -20,7 +20,12 @@ from wqmaster.run.service.together import Asked
 
 
 @click.command()
-@click.argument("campaigns", type=click.Path(dir_okay=False, path_type=Path), nargs=-1)
+@click.argument(
+    "campaigns",
+    metavar="[CAMPAIGN]...",
+    type=click.Path(dir_okay=False, path_type=Path),
+    nargs=-1,
+)
 @click.option(
     "--engine",
     type=click.Choice(["auto", "work_queue", "taskvine", "local"]),
@@ -59,15 +64,24 @@ def command(
 ) -> None:
     """Run CAMPAIGN: compute all documents without a result.
 
-    Several CAMPAIGNS share engine and workers, those of the first; --limit, --watch and
-    --no-audit apply to each.
+    Several campaigns share engine and workers, those of the first; the other options apply to
+    each.
 
     Ctrl-C stops the run: running tasks may finish within the grace period, and what they return is
     stored. Press it twice to stop immediately. Nothing is lost either way; rerun the command to
-    continue. SIGTERM stops the run without a time limit; SIGHUP makes it read CAMPAIGN again.
+    continue. SIGTERM stops the run without a time limit; SIGHUP makes it read its CAMPAIGN again
+    (not several).
     """
     if len(campaigns) > 1:
-        asked = Asked(limit=limit, watch=watch, engine=engine, port=port, grace=grace)
+        asked = Asked(
+            limit=limit,
+            watch=watch,
+            canary=not no_canary,
+            exit_on_trouble=exit_on_trouble,
+            engine=engine,
+            port=port,
+            grace=grace,
+        )
         run_several(campaigns, asked, audits=not no_audit, quiet=quiet)
         return
     campaign = campaigns[0] if campaigns else Path("campaign.yaml")

@@ -12,6 +12,7 @@ from wqmaster.cli.common import Duration
 from wqmaster.cli.view import say, stop_words
 from wqmaster.run.service.service import Service
 from wqmaster.run.service.shared import shared_by
+from wqmaster.run.service.unit import unit_of
 
 
 @click.command()
@@ -25,8 +26,13 @@ from wqmaster.run.service.shared import shared_by
     help="Time for running tasks to finish after SIGTERM or Ctrl-C (5min).",
 )
 @click.option("--no-audit", is_flag=True, help="Serve also campaigns that ask for an audit first.")
+@click.option(
+    "--print-unit", is_flag=True, help="Print a systemd unit for this service, and do nothing else."
+)
 @click.option("-q", "--quiet", is_flag=True, help="Print only errors.")
-def command(paths: tuple[Path, ...], grace: float, no_audit: bool, quiet: bool) -> None:
+def command(
+    paths: tuple[Path, ...], grace: float, no_audit: bool, print_unit: bool, quiet: bool
+) -> None:
     """Run all campaigns of a folder, and those added later.
 
     FOLDER (default: the current one) has a service.yaml. Campaign files that are added, changed or
@@ -35,7 +41,11 @@ def command(paths: tuple[Path, ...], grace: float, no_audit: bool, quiet: bool) 
     SIGTERM or Ctrl-C: running tasks may finish within the grace period; twice: stop immediately.
     SIGHUP: look at the files, and for new documents, now.
     """
-    shared = shared_by(paths or (Path(),))
+    paths = paths or (Path(),)
+    shared = shared_by(paths)
+    if print_unit:
+        click.echo(unit_of(shared, paths, grace=grace, audits=not no_audit), nl=False)
+        return
     signals: list[int] = []
 
     def stop(number: int, frame: FrameType | None) -> None:

@@ -20,6 +20,7 @@ from rich.text import Text
 from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.campaign.source import read
 from wqmaster.cli.common import counted
+from wqmaster.cli.stages import has_terminal
 from wqmaster.cli.view import PLAIN_LINE_INTERVAL_SECONDS, say, stop_words, summary
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import UsageError
@@ -68,6 +69,11 @@ def remarks(rows: Sequence[Row]) -> Iterator[str]:
                 yield f"{row.name}: {text}"
 
 
+_NO_RELOAD = (
+    "SIGHUP: a run of several campaigns cannot take changes; stop it, then give its command again"
+)
+
+
 class View(Protocol):
     """Shows the progress of several campaigns."""
 
@@ -77,8 +83,8 @@ class View(Protocol):
     def show(self, rows: Sequence[Row]) -> None:
         """Show the campaigns; called several times a second."""
 
-    def stopping(self, times: int, grace: float) -> None:
-        """Show that Ctrl-C was pressed `times` times."""
+    def notice(self, text: str) -> None:
+        """Show a sentence soon. Signal handlers call this method."""
 
 
 def _first_line(broker: Broker) -> str:
@@ -118,13 +124,13 @@ class PlainView:
             else:
                 say(f"{row.name}: {row.state}{f': {row.error}' if row.error else ''}")
 
-    def stopping(self, times: int, grace: float) -> None:
+    def notice(self, text: str) -> None:
         """Let the next `show` print a notice, since a signal handler must not print."""
-        self._notices.append(stop_words(times, grace))
+        self._notices.append(text)
 
 
 class QuietView(PlainView):
-    """Shows nothing but the notice that the run is stopping."""
+    """Shows nothing but notices, such as that the run is stopping."""
 
     _err = True
 
@@ -170,9 +176,9 @@ class LiveView:
         lines = (Text(notice, style="yellow") for notice in notices)
         self._live.update(Group(title, table, *lines), refresh=True)
 
-    def stopping(self, times: int, grace: float) -> None:
+    def notice(self, text: str) -> None:
         """Show a notice below the table."""
-        self._notice = stop_words(times, grace)
+        self._notice = text
 
 
 @contextlib.contextmanager
@@ -220,8 +226,11 @@ def run_several(paths: Sequence[Path], asked: Asked, *, audits: bool, quiet: boo
     with view(quiet=quiet) as shown:
 
         def stop(number: int, frame: FrameType | None) -> None:
+            if number == signal.SIGHUP and not has_terminal():
+                shown.notice(_NO_RELOAD)
+                return
             signals.append(number)
-            shown.stopping(len(signals), asked.grace)
+            shown.notice(stop_words(len(signals), asked.grace))
 
         def begins(broker: Broker) -> None:
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -46,7 +46,7 @@ class Stages:
 
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, stop)
-            signal.signal(signal.SIGHUP, stop if _has_terminal() else reload)
+            signal.signal(signal.SIGHUP, stop if has_terminal() else reload)
             self._shown.begins(master.progress, why)
 
         progress = assembly.run(recipe, options, begins=begins, show=self._shown.show)
@@ -65,7 +65,7 @@ class Stages:
             raise SystemExit(128 + self._stopped_by[0])
 
 
-def _has_terminal() -> bool:
+def has_terminal() -> bool:
     """Whether a terminal can hang up on this command."""
     streams = (sys.stdin, sys.stdout, sys.stderr)
     return any(stream is not None and not stream.closed and stream.isatty() for stream in streams)

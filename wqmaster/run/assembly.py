@@ -27,7 +27,7 @@ from wqmaster.run.collector.pool import Collectors
 from wqmaster.run.collector.process import configuration
 from wqmaster.run.control import assembling
 from wqmaster.run.feed import Feed
-from wqmaster.run.guards import Guards
+from wqmaster.run.gates import Gates
 from wqmaster.run.hiring import (
     cores,
     dismiss,
@@ -37,7 +37,7 @@ from wqmaster.run.hiring import (
     worker_environment,
 )
 from wqmaster.run.keeping import Keeping
-from wqmaster.run.machine_guards import raise_descriptor_limit
+from wqmaster.run.machine_gates import raise_descriptor_limit
 from wqmaster.run.master import Master
 from wqmaster.run.meters import meters
 from wqmaster.run.other_names import where_else
@@ -329,6 +329,7 @@ def run(
             local_count=local_count,
             count=first_counts,
             also={"notify": outward.notify},
+            staff=staff,
         )
         master = Master(
             token=token,
@@ -339,8 +340,8 @@ def run(
             collectors=collectors,
             factory=workforce,
             progress=progress,
-            guards=Guards(
-                [*keeping.guards, control.guard],
+            gates=Gates(
+                [*keeping.gates, control.gate],
                 meters(loaded, store, progress, canary=options.canary),
             ),
             storage=keeping.storage,

@@ -15,7 +15,7 @@ from enum import Enum, StrEnum
 from wqmaster.campaign.waste import Breaker, Threshold
 from wqmaster.jobs.failures import FailureClass, Family
 from wqmaster.run.collector.messages import Ended, EndedJob, JobFailure
-from wqmaster.run.guards import Room
+from wqmaster.run.gates import Room
 from wqmaster.run.holds import Hold, HoldKind, quoted
 
 # By how much the share of a class must be larger than before.

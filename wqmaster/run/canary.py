@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from wqmaster.campaign.waste import Canary
 from wqmaster.run.collector.messages import Ended, EndedJob, JobFailure
-from wqmaster.run.guards import Room
+from wqmaster.run.gates import Room
 from wqmaster.run.holds import Hold, HoldKind, quoted
 
 # A task has at most this share of the canary, so that many workers compute it.

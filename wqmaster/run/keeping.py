@@ -1,4 +1,4 @@
-"""Put together what keeps a run going: guards, parts that are mended, the link to the database."""
+"""Put together what keeps a run going: gates, parts that are mended, the link to the database."""
 
 from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.database.documents import Store
@@ -6,12 +6,12 @@ from wqmaster.database.private_server import Mongod
 from wqmaster.run.collector.pool import Collectors
 from wqmaster.run.collector_part import CollectorPart
 from wqmaster.run.database_link import DatabaseLink
-from wqmaster.run.guards import Guard, SpoolGuard
-from wqmaster.run.machine_guards import DescriptorGuard, DiskGuard
+from wqmaster.run.gates import Gate, SpoolGate
+from wqmaster.run.machine_gates import DescriptorGate, DiskGate
 from wqmaster.run.progress import Progress
 from wqmaster.run.server_part import ServerPart
 from wqmaster.run.service_part import ServicePart
-from wqmaster.run.storage import StorageGuard
+from wqmaster.run.storage import StorageGate
 from wqmaster.run.upkeep import Part, Upkeep
 from wqmaster.system.locks import FolderLock
 
@@ -38,13 +38,13 @@ class Keeping:
         if mongod is not None:
             self._server = ServerPart(mongod)
             parts.append(self._server)
-        self.guards: list[Guard] = [
+        self.gates: list[Gate] = [
             judging,
-            SpoolGuard(progress, judging.in_trouble, max_size=limits.spool),
-            DiskGuard(folder, limits.disk),
-            DescriptorGuard(),
+            SpoolGate(progress, judging.in_trouble, max_size=limits.spool),
+            DiskGate(folder, limits.disk),
+            DescriptorGate(),
         ]
-        self.storage = StorageGuard(folder, loaded.typed, lock.fileno())
+        self.storage = StorageGate(folder, loaded.typed, lock.fileno())
         self.upkeep = Upkeep(parts, exits_on_trouble=exits_on_trouble)
         self.link = DatabaseLink(store.ping)
 

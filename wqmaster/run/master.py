@@ -23,13 +23,13 @@ from wqmaster.run.control.steering import Steering
 from wqmaster.run.database_link import DatabaseLink
 from wqmaster.run.feed import Fed, Feed
 from wqmaster.run.flights import Flights
-from wqmaster.run.guards import Guards
+from wqmaster.run.gates import Gates
 from wqmaster.run.hosts import Hosts
 from wqmaster.run.inheritance import adopt, inherit
 from wqmaster.run.progress import Progress, RunState
 from wqmaster.run.sending import Sender
 from wqmaster.run.spool import Spool
-from wqmaster.run.storage import StorageGuard
+from wqmaster.run.storage import StorageGate
 from wqmaster.run.stragglers import Stragglers
 from wqmaster.run.troubles import Troubles
 from wqmaster.run.unbuilt import Unbuilt
@@ -60,8 +60,8 @@ class Master:
         collectors: CollectorPool,
         factory: Handle | None,
         progress: Progress,
-        guards: Guards | None = None,
-        storage: StorageGuard | None = None,
+        gates: Gates | None = None,
+        storage: StorageGate | None = None,
         upkeep: Upkeep | None = None,
         link: DatabaseLink | None = None,
         control: Control | None = None,
@@ -86,8 +86,8 @@ class Master:
         self._adopted = adopted
         self._grace = grace
         self._show = show
-        self._guards = guards or Guards()
-        self._storage = storage or StorageGuard(spool.root)
+        self._gates = gates or Gates()
+        self._storage = storage or StorageGate(spool.root)
         self._upkeep = upkeep or Upkeep()
         self._link = link or DatabaseLink()
         self.hosts = Hosts(engine.block_host, engine.unblock_host)
@@ -107,7 +107,7 @@ class Master:
             mended=progress.reopen,
         )
         self._sender = Sender(token, recipe, spool, engine, self._flights)
-        self._unbuilt = Unbuilt(store.ledger, self._link, self._guards, progress)
+        self._unbuilt = Unbuilt(store.ledger, self._link, self._gates, progress)
         self._troubles = Troubles(
             progress, self._link, collectors, engine, self._upkeep, self._workers
         )
@@ -119,7 +119,7 @@ class Master:
             hosts=self.hosts,
             flights=self._flights,
             feed=self._feed,
-            guards=self._guards,
+            gates=self._gates,
             progress=progress,
             drain=self.drain,
             follow=self._follow,
@@ -229,11 +229,11 @@ class Master:
             return
         is_there = self._link.usable()
         if not self._flights.any_sent and not self._collectors.busy:
-            self._guards.idle()
+            self._gates.idle()
         hungry = self._engine.hungry()
         until = time.monotonic() + _FEEDING_SECONDS
         while hungry > 0 and time.monotonic() < until and not self.stopping:
-            room = self._guards.room()
+            room = self._gates.room()
             fed = [] if room.is_full else self._fed(room.size(size), room.new, is_there)
             self.progress.limit_left = self._feed.left
             if not fed:
@@ -254,7 +254,7 @@ class Master:
 
     def _look_at_holds(self, is_there: bool) -> None:
         """Publish why documents are held back, unless there are none."""
-        hold = self._guards.hold()
+        hold = self._gates.hold()
         if hold is not None:
             if is_there:
                 with self._link.bounded():
@@ -267,7 +267,7 @@ class Master:
 
     def _send(self, fed: list[Fed]) -> int:
         """Send tasks for `fed`; return how many."""
-        self._guards.sent([key_of(one.document) for one in fed])
+        self._gates.sent([key_of(one.document) for one in fed])
         sent = self._sender.send(fed)
         if sent.tasks:
             self._storage.wrote()
@@ -316,7 +316,7 @@ class Master:
 
     def _hear(self, ended: Ended) -> None:
         self._flights.commit(ended.task, (job.key for job in ended.jobs))
-        self._guards.ended(ended)
+        self._gates.ended(ended)
         self.hosts.ended(ended)
         self._stragglers.ended(ended)
         for job in ended.jobs:

@@ -4,7 +4,7 @@ from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.database.documents import Store
 from wqmaster.run.breaker import BreakerMeter
 from wqmaster.run.canary import CanaryMeter, good_enough
-from wqmaster.run.guards import Meter
+from wqmaster.run.gates import Meter
 from wqmaster.run.progress import Progress
 from wqmaster.system.this_command import this_command
 

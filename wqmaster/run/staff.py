@@ -14,6 +14,7 @@ class Staff(Protocol):
 
     why: str  # the reason for the choice of the engine
     collectors: int  # how many collectors the run may have
+    follows_file: bool  # whether the service takes up changes of the campaign file by itself
 
     @property
     def engine(self) -> Engine:

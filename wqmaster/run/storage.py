@@ -18,7 +18,7 @@ SECOND_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 2.0, 30.0
 _LOOK_INTERVAL_SECONDS = 1.0
 
 
-class StorageGuard:
+class StorageGate:
     """Holds a run while its folder is gone or read-only, and for a while after a failed write.
 
     `lock` is the descriptor of the folder's lock, if this process holds it: a folder in whose

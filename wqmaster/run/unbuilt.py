@@ -9,7 +9,7 @@ from wqmaster.database.records import storable
 from wqmaster.jobs.molecule import Document
 from wqmaster.run.collector.messages import Ended, EndedJob, JobFailure
 from wqmaster.run.database_link import DatabaseLink
-from wqmaster.run.guards import Guards
+from wqmaster.run.gates import Gates
 from wqmaster.run.progress import Progress
 
 log = logging.getLogger("wqmaster.master")
@@ -19,11 +19,11 @@ class Unbuilt:
     """Records the failed attempts of such documents in the ledger."""
 
     def __init__(
-        self, ledger: AttemptStore, link: DatabaseLink, guards: Guards, progress: Progress
+        self, ledger: AttemptStore, link: DatabaseLink, gates: Gates, progress: Progress
     ) -> None:
         self._ledger = ledger
         self._link = link
-        self._guards = guards
+        self._gates = gates
         self._progress = progress
         self._attempts: list[Document] = []
 
@@ -39,7 +39,7 @@ class Unbuilt:
                 "document %s: %s: %s", attempt["document"], attempt["class"], attempt["message"]
             )
             self._progress.failures[attempt["class"]] += 1
-        self._guards.ended(Ended(task="", jobs=tuple(map(_ended, attempts))))
+        self._gates.ended(Ended(task="", jobs=tuple(map(_ended, attempts))))
         self._progress.rate.add(len(attempts))
         self._attempts += attempts
         self.record()

@@ -98,7 +98,9 @@ class Unit:
     stop_seconds: int = 120
     # Variables that the service needs, such as PATH; never secrets, since everyone can read them.
     environment: Mapping[str, str] | None = None
+    environment_file: Path | None = None  # defines further variables, also secret ones
     can_reload: bool = False  # whether the service reads its configuration again on SIGHUP
+    remarks: Sequence[str] = ()  # comments at the top, such as what to do with the file
 
 
 def unit(wanted: Unit) -> str:
@@ -110,6 +112,7 @@ def unit(wanted: Unit) -> str:
     SystemCallFilter and RestrictNamespaces.
     """
     lines = [
+        *(f"# {remark}" for remark in wanted.remarks),
         "[Unit]",
         f"Description={_escaped(wanted.description)}",
         "After=network-online.target remote-fs.target",
@@ -124,6 +127,11 @@ def unit(wanted: Unit) -> str:
         *(
             f"Environment={_quoted(f'{name}={value}')}"
             for name, value in sorted((wanted.environment or {}).items())
+        ),
+        *(
+            [f"EnvironmentFile={_escaped(str(wanted.environment_file))}"]
+            if wanted.environment_file
+            else ()
         ),
         f"ExecStart={' '.join(_quoted(word, of_a_command=True) for word in wanted.command)}",
         *(["ExecReload=/bin/kill -HUP $MAINPID"] if wanted.can_reload else ()),

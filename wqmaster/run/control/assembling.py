@@ -13,9 +13,10 @@ from wqmaster.factory import Handle
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run.collector.pool import Collectors
 from wqmaster.run.collector.process import configuration
-from wqmaster.run.control.control import Control
-from wqmaster.run.control.pausing import PauseGuard
+from wqmaster.run.control.control import Control, InService
+from wqmaster.run.control.pausing import PauseGate
 from wqmaster.run.control.reloading import Reloader
+from wqmaster.run.staff import Staff
 from wqmaster.system.this_command import this_command
 
 
@@ -31,15 +32,19 @@ def control(
     local_count: Callable[[Campaign], int],
     count: Callable[[Store], Counts | None],
     also: Mapping[str, Callable[[Any], None]],
+    staff: Staff | None = None,
 ) -> Control:
     """The control of a run by the master `token`.
 
     `asked_for` are the settings of the command line that replace the file's; None if the recipe
-    is not the file's, so that the run cannot take changes of the file.
+    is not the file's, so that the run cannot take changes of the file. `staff` is that of the
+    service to which the campaign belongs.
     """
-    guard = PauseGuard(f"{this_command()} resume {recipe.loaded.typed}")
+    gate = PauseGate(f"{this_command()} resume {recipe.loaded.typed}")
+    if staff is not None:
+        return Control(token, store.commands, gate, recipe, service=InService(staff.follows_file))
     if asked_for is None:
-        return Control(token, store.commands, guard, recipe)
+        return Control(token, store.commands, gate, recipe)
 
     def apply(new: Recipe) -> None:
         campaign = new.loaded.campaign
@@ -52,4 +57,4 @@ def control(
     reloader = Reloader(
         recipe, apply=apply, count=lambda: count(store), also=also, asked_for=asked_for
     )
-    return Control(token, store.commands, guard, recipe, reloader)
+    return Control(token, store.commands, gate, recipe, reloader)

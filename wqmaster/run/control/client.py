@@ -130,6 +130,8 @@ class Alone:
             Verb.BLOCK: "runs will send no tasks to this host",
             Verb.UNBLOCK: "runs will send tasks to this host",
         }
+        if command.verb == Verb.RESUME and self._loaded.service is not None:
+            said[Verb.RESUME] = "a service takes the campaign up within a minute"
         return Answer(True, f"no master runs now; {said[Verb(command.verb)]}", {"running": 0})
 
     def _retry(self, command: Command) -> Answer:

@@ -7,6 +7,7 @@ after its tasks.
 import logging
 import time
 from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
 
 from pymongo.errors import OperationFailure, PyMongoError
 
@@ -17,10 +18,11 @@ from wqmaster.errors import WqmasterError
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run.control import stored
 from wqmaster.run.control.choice import Choice
-from wqmaster.run.control.pausing import PauseGuard
+from wqmaster.run.control.pausing import PauseGate
 from wqmaster.run.control.reloading import Reloader
 from wqmaster.run.control.steering import Steering
 from wqmaster.run.control.wording import canceled, counted, retried
+from wqmaster.system.this_command import this_command
 
 log = logging.getLogger("wqmaster.master")
 
@@ -32,26 +34,40 @@ _STEP_SECONDS = 0.5
 # For how long a host is blocked if a user states no time: ten years.
 _FOREVER_SECONDS = 3.2e8
 
+
+@dataclass(frozen=True)
+class InService:
+    """How the control of a campaign differs that shares a broker with others."""
+
+    follows_file: bool  # whether the service takes up changes of the campaign file by itself
+
+
 # The steps of a command; its value is the answer.
 Steps = Generator[None, None, Answer]
 
 
 class Control:
-    """Carries out the commands to one master, whose `token` is its lock's."""
+    """Carries out the commands to one master, whose `token` is its lock's.
+
+    `service` describes the service to which its campaign belongs; None if it has its own engine.
+    """
 
     def __init__(
         self,
         token: str,
         commands: CommandStore,
-        guard: PauseGuard,
+        gate: PauseGate,
         recipe: Recipe,
         reloader: Reloader | None = None,
+        *,
+        service: InService | None = None,
     ) -> None:
         self._token = token
         self._commands = commands
-        self.guard = guard
+        self.gate = gate
         self._recipe = recipe
         self._reloader = reloader
+        self._service = service
         self._current: tuple[Command, Steps] | None = None
         self._unanswered: tuple[Command, Answer] | None = None
         self._next_command = 0.0
@@ -126,8 +142,8 @@ class Control:
 
     def _follow(self, orders: Orders, steering: Steering) -> None:
         """Act on the orders that are in force now, which another process may have changed."""
-        begins = orders.pause is not None and self.guard.orders.pause is None
-        self.guard.orders = orders
+        begins = orders.pause is not None and self.gate.orders.pause is None
+        self.gate.orders = orders
         if begins:
             log.warning("%s", orders.pause)
             steering.recall()
@@ -161,7 +177,7 @@ class Control:
             case Verb.RESUME:
                 return self._resume(command, steering)
             case Verb.DRAIN:
-                return self._drain(steering)
+                return self._drain(command, steering)
             case Verb.CANCEL:
                 return self._cancel(command, steering)
             case Verb.RETRY:
@@ -186,14 +202,18 @@ class Control:
         message = f"resumed; ended: {', '.join(ended)}" if ended else "nothing was held"
         return Answer(True, message, {"ended": ended})
 
-    def _drain(self, steering: Steering) -> Answer:
+    def _drain(self, command: Command, steering: Steering) -> Answer:
+        if self._service is not None:
+            # Otherwise the service would soon take up the campaign again.
+            self._order(replace(command, verb=Verb.PAUSE, arguments={"reason": "drain"}), steering)
         running = steering.progress.sent
+        ends = f"ends when {counted(running, 'job')} in flight have returned"
+        message = f"draining: the run {ends}"
+        if self._service is not None:
+            resume = f"{this_command()} resume {self._recipe.loaded.typed}"
+            message = f"draining: the campaign {ends}, and stays paused until: {resume}"
         steering.drain()
-        return Answer(
-            True,
-            f"draining: the run ends when {counted(running, 'job')} in flight have returned",
-            {"running": running},
-        )
+        return Answer(True, message, {"running": running})
 
     def _cancel(self, command: Command, steering: Steering) -> Steps:
         found = stored.Canceled()
@@ -222,12 +242,21 @@ class Control:
         return Answer(True, f"{host} gets no more tasks{more}", {"host": host})
 
     def _reload(self, steering: Steering) -> Answer:
-        if self._reloader is None:
+        if self._service is not None and self._service.follows_file:
+            folder = self._recipe.loaded.source.path.parent
             return Answer(
-                False,
-                "this part of the run cannot take changes; reload when it is over",
-                code=ErrorCode.RELOAD_REFUSED,
+                True,
+                "the service takes up a changed campaign file by itself, within seconds; whether "
+                f"it refused one: {this_command()} status {folder}",
             )
+        if self._reloader is None:
+            why = "this part of the run cannot take changes; reload when it is over"
+            if self._service is not None:
+                why = (
+                    "a run of several campaigns cannot take changes; stop it, then give its "
+                    f"command again, or use: {this_command()} serve"
+                )
+            return Answer(False, why, code=ErrorCode.RELOAD_REFUSED)
         try:
             answer = self._reloader.reload(steering)
         except WqmasterError as error:

@@ -1,11 +1,11 @@
-"""The guard that holds a run while a user has paused it."""
+"""The gate that holds a run while a user has paused it."""
 
 from wqmaster.database.orders import Orders
 from wqmaster.run.collector.messages import EndedJob
 from wqmaster.run.holds import Hold, HoldKind
 
 
-class PauseGuard:
+class PauseGate:
     """Holds a run from `wqmaster pause` to `wqmaster resume`.
 
     `resume` is the command with which a user lets the run go on.

@@ -13,7 +13,7 @@ from wqmaster.run.control.choice import Choice
 from wqmaster.run.control.stored import Canceled
 from wqmaster.run.feed import Feed
 from wqmaster.run.flights import Flights
-from wqmaster.run.guards import Guards
+from wqmaster.run.gates import Gates
 from wqmaster.run.holds import Hold
 from wqmaster.run.hosts import Hosts
 from wqmaster.run.progress import Progress
@@ -32,7 +32,7 @@ class Steering:
         hosts: Hosts,
         flights: Flights,
         feed: Feed,
-        guards: Guards,
+        gates: Gates,
         progress: Progress,
         drain: Callable[[], None],
         follow: Callable[[Recipe], None],
@@ -44,7 +44,7 @@ class Steering:
         self._spool = spool
         self._flights = flights
         self._feed = feed
-        self._guards = guards
+        self._gates = gates
         self._drain = drain
         self._follow = follow
 
@@ -61,7 +61,7 @@ class Steering:
 
     def release(self) -> list[Hold]:
         """End the holds that need a user; return them."""
-        return self._guards.release()
+        return self._gates.release()
 
     def drain(self) -> None:
         """Feed nothing more, and end when nothing is in flight, however long that takes."""

@@ -178,6 +178,9 @@ class Broker:
             collectors=max(1, self._collectors // max(1, running)),
             watch=order.watch,
             limit=seat.limit_left,
+            canary=order.canary,
+            exit_on_trouble=order.exit_on_trouble,
+            follows_file=order.follows_file,
             held=seat.held,
         )
         try:

@@ -65,7 +65,7 @@ class _Process:
         self._master: Master | None = None
         self._reported = 0.0
 
-    def run(self) -> None:
+    def run(self) -> Progress:
         """Run the campaign to its end.
 
         Raises:
@@ -74,7 +74,12 @@ class _Process:
         loaded = loaded_from(self._start)
         recipe = resolve(loaded)
         staff = ProxyStaff(self._link, self._start, loaded.campaign.bundle.size, self._stop)
-        options = assembly.RunOptions(watch=self._start.watch, limit=self._start.limit)
+        options = assembly.RunOptions(
+            watch=self._start.watch,
+            limit=self._start.limit,
+            canary=self._start.canary,
+            exit_on_trouble=self._start.exit_on_trouble,
+        )
 
         def begins(master: Master, why: str) -> None:
             self._master = master
@@ -83,6 +88,7 @@ class _Process:
 
         progress = assembly.run(recipe, options, begins=begins, show=self._show, staff=staff)
         self._report(progress)
+        return progress
 
     def _stop(self, grace: float) -> None:
         if self._master is not None:
@@ -114,7 +120,8 @@ def main() -> None:
         first = link.first(_START_TIMEOUT_SECONDS)
         if first is None:
             return
-        _Process(link, Start.model_validate_json(first)).run()
+        progress = _Process(link, Start.model_validate_json(first)).run()
+        finished = Finished(stopped=progress.stopped)
     except WqmasterError as error:
         finished = Finished(message=error.message, code=str(error.code), exit_code=error.exit_code)
     with contextlib.suppress(BrokerGone):

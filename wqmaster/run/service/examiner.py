@@ -81,6 +81,8 @@ def _has_work(recipe: Recipe) -> bool:
     if any(Spool(recipe.loaded.folder / "spool").waiting()):
         return True
     with assembly.opened(recipe.loaded, existing=True) as store:
+        if store.commands.orders().pause is not None:
+            return False
         feed = Feed(store, lambda key: False, fields=recipe.fields)
         while not feed.take(1):
             if feed.exhausted:

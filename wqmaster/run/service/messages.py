@@ -35,6 +35,9 @@ class Start(_Message):
     collectors: int = 1  # how many collectors the campaign may have
     watch: bool = False
     limit: int | None = None
+    canary: bool = True
+    exit_on_trouble: bool = False
+    follows_file: bool = False  # whether the broker takes up changes of the campaign file
     # The campaign's tasks that the broker has: in a queue, in the engine, or returned.
     held: tuple[str, ...] = ()
 
@@ -183,6 +186,7 @@ class Finished(_Message):
     message: str | None = None
     code: str | None = None
     exit_code: int = 0
+    stopped: bool = False  # whether it was stopped before its end
 
 
 # Any message to a campaign, and any from one.

@@ -255,6 +255,7 @@ class ProxyStaff:
         self._link = link
         self.why = start.why
         self.collectors = start.collectors
+        self.follows_file = start.follows_file
         self.held = frozenset(start.held)
         self.factory = ProxyFactory(link, bundle)
         self.engine = ProxyEngine(link, start, self.factory, stop)

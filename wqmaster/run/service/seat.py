@@ -44,6 +44,9 @@ class Order:
     weight: float = 1.0
     limit: int | None = None
     watch: bool = False
+    canary: bool = True
+    exit_on_trouble: bool = False
+    follows_file: bool = False  # see `Start.follows_file`
 
 
 @dataclass
@@ -125,7 +128,8 @@ class Seat:
         if self.finished is not None:
             if self.finished.message is not None:
                 return SeatState.FAILED
-            return SeatState.STOPPED if self.stops is not None else SeatState.FINISHED
+            stopped = self.stops is not None or self.finished.stopped
+            return SeatState.STOPPED if stopped else SeatState.FINISHED
         if self.child is None:
             return SeatState.RESTARTING if self.deaths else SeatState.STARTING
         if self.begun is None:

@@ -17,10 +17,11 @@ from wqmaster.run.service.status import publish
 from wqmaster.run.service.workforce import Workforce
 from wqmaster.system.files import check_writable
 from wqmaster.system.locks import FolderLock
+from wqmaster.system.systemd import Notifier
 
 _PUBLISH_INTERVAL_SECONDS = 2.0
 # How long campaigns may take to end after the grace period, before their processes are ended.
-_END_TIMEOUT_SECONDS = float(os.environ.get("WQMASTER_END_TIME", "60"))
+END_TIMEOUT_SECONDS = float(os.environ.get("WQMASTER_END_TIME", "60"))
 
 
 class Service:
@@ -37,6 +38,7 @@ class Service:
         self._stack = contextlib.ExitStack()
         self._published = 0.0
         self._end_by: float | None = None
+        self._notifier = Notifier()
 
     def __enter__(self) -> "Service":
         with contextlib.ExitStack() as stack:
@@ -66,6 +68,7 @@ class Service:
             self._broker.listens_to = self._examining.descriptors
             self._publish(ended=False)
             self._stack = stack.pop_all()
+        self._notifier.ready()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -84,12 +87,15 @@ class Service:
 
     def rescan(self) -> None:
         """Look now at the files, and at the campaigns that have ended."""
+        self._notifier.reloading()
         self._serving.rescan()
+        self._notifier.ready()
 
     def drain(self, grace: float) -> None:
         """Stop feeding, and let running tasks end within `grace` seconds; twice: stop at once."""
         at_once = self._end_by is not None
-        self._end_by = time.monotonic() + (0.0 if at_once else grace) + _END_TIMEOUT_SECONDS
+        self._end_by = time.monotonic() + (0.0 if at_once else grace) + END_TIMEOUT_SECONDS
+        self._notifier.stopping()
         self._serving.drain(grace)
 
     @property
@@ -103,6 +109,7 @@ class Service:
         """Look at everything once, and wait a short time."""
         self._serving.turn()
         self._broker.turn()
+        self._notifier.lives()
         if time.monotonic() >= self._published + _PUBLISH_INTERVAL_SECONDS:
             self._publish(ended=False)
 
@@ -112,9 +119,18 @@ class Service:
         self._publish(ended=True)
         return self._left
 
+    def _line(self) -> str:
+        """What the service does, in one line."""
+        going = [seat for seat in self._broker.seats.values() if not seat.ended]
+        stats, sent = self._broker.overview()
+        text = f"campaigns: {len(going)}; workers: {stats.workers}; running tasks: {len(sent)}"
+        trouble = self._broker.workforce.trouble()
+        return f"{trouble}; {text}" if trouble else text
+
     def _publish(self, *, ended: bool) -> None:
         self._published = time.monotonic()
         draining = self._end_by is not None
+        self._notifier.status(self._line())
         with contextlib.suppress(OSError):  # a full disk must not end the service
             publish(
                 self._shared,

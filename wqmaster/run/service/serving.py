@@ -35,6 +35,7 @@ class _Entry:
     gone: bool = False
     look_at: float | None = None  # when a campaign that has ended is looked at
     looks: int = 0  # how often it has failed in a row
+    look_soon: bool = False  # whether the next look is due as soon as possible
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,7 @@ class Serving:
         """Look now at the files, and at the campaigns that have ended."""
         self._files.rescan()
         for entry in self._entries.values():
-            if entry.look_at is not None and math.isfinite(entry.look_at):
-                entry.look_at = 0.0
+            entry.look_soon = True
 
     def drain(self, grace: float) -> None:
         """Take up nothing more, and let running tasks end; the second call stops at once."""
@@ -173,6 +173,7 @@ class Serving:
             settings=dict(self._shared.settings),
             priority=answer.priority,
             weight=answer.weight,
+            follows_file=True,
         )
         before, entry.accepted = entry.accepted, answer
         entry.text, entry.refused, entry.look_at, entry.looks = question.start.text, None, None, 0
@@ -244,8 +245,13 @@ class Serving:
             entry.looks = entry.looks + 1 if failed else 0
             pause = LOOK_INTERVAL_SECONDS * 2 ** max(0, min(entry.looks, 10) - 1)
             entry.look_at = now + min(_MAX_LOOK_INTERVAL_SECONDS, pause)
-        elif now >= entry.look_at and not self._draining:
+        elif (
+            (now >= entry.look_at or entry.look_soon)
+            and math.isfinite(entry.look_at)
+            and not self._draining
+        ):
             entry.look_at = math.inf  # until there is an answer
+            entry.look_soon = False
             self._examining.ask(Look(start=self._start(entry.path, entry.text)))
 
     def _tell(self, seat: Seat) -> None:

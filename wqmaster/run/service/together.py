@@ -30,6 +30,8 @@ class Asked:
 
     limit: int | None = None  # the largest number of documents of each campaign
     watch: bool = False  # keep waiting for new documents
+    canary: bool = True  # wait for the first documents of each campaign
+    exit_on_trouble: bool = False  # end a campaign that waits for somebody
     engine: str | None = None  # replaces the engine of the first file
     port: int | None = None  # replaces the port of the first file
     grace: float = 60.0  # seconds that running tasks may take to finish after a stop
@@ -133,7 +135,9 @@ def run_together(
         }
         for one, text in zip(files, texts, strict=True):
             order = order_of(one, text)
-            broker.add(replace(order, settings=settings, limit=asked.limit, watch=asked.watch))
+            order = replace(order, limit=asked.limit, watch=asked.watch, canary=asked.canary)
+            order = replace(order, settings=settings, exit_on_trouble=asked.exit_on_trouble)
+            broker.add(order)
         begins(broker)
         stops, shown = 0, 0.0
         while not broker.ended:

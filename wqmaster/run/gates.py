@@ -15,7 +15,7 @@ MAX_SPOOLED_JOBS = 5000
 _FACTOR_IN_TROUBLE = 100
 
 
-class Guard(Protocol):
+class Gate(Protocol):
     """Decides whether a run may send jobs. It is asked before each batch, so it must be quick."""
 
     def heard(self, job: EndedJob) -> None:
@@ -27,7 +27,7 @@ class Guard(Protocol):
 
 @runtime_checkable
 class Releasable(Protocol):
-    """A guard whose hold a user can end with `wqmaster resume`."""
+    """A gate whose hold a user can end with `wqmaster resume`."""
 
     def hold(self) -> Hold | None:
         """Why no jobs may be sent now; None if they may."""
@@ -67,7 +67,7 @@ def _least(one: int | None, other: int | None) -> int | None:
 
 
 class Meter(Protocol):
-    """A guard that lets a few documents pass, and decides by their verdicts.
+    """A gate that lets a few documents pass, and decides by their verdicts.
 
     A key is the `key_of` of a document's `_id`.
     """
@@ -91,11 +91,11 @@ class Meter(Protocol):
         """Let the run go on, because a user says so; return whether it was held."""
 
 
-class Guards:
-    """The guards and meters of a run."""
+class Gates:
+    """The gates and meters of a run."""
 
-    def __init__(self, guards: Iterable[Guard] = (), meters: Iterable[Meter] = ()) -> None:
-        self._guards = list(guards)
+    def __init__(self, gates: Iterable[Gate] = (), meters: Iterable[Meter] = ()) -> None:
+        self._gates = list(gates)
         self._meters = list(meters)
 
     def sent(self, keys: Sequence[str]) -> None:
@@ -104,10 +104,10 @@ class Guards:
             meter.sent(keys)
 
     def ended(self, task: Ended) -> None:
-        """Let each guard and meter take note of how the jobs of a task ended."""
-        for guard in self._guards:
+        """Let each gate and meter take note of how the jobs of a task ended."""
+        for gate in self._gates:
             for job in task.jobs:
-                guard.heard(job)
+                gate.heard(job)
         for meter in self._meters:
             meter.ended(task)
 
@@ -118,13 +118,13 @@ class Guards:
 
     def hold(self) -> Hold | None:
         """The most important reason not to send jobs; None if there is none."""
-        asked = [*(guard.hold() for guard in self._guards), *(one.hold() for one in self._meters)]
+        asked = [*(gate.hold() for gate in self._gates), *(one.hold() for one in self._meters)]
         holds = [hold for hold in asked if hold is not None]
         return min(holds, key=lambda hold: hold.is_routine, default=None)
 
     def room(self) -> Room:
         """How many documents may be sent now."""
-        if any(guard.hold() is not None for guard in self._guards):
+        if any(gate.hold() is not None for gate in self._gates):
             return Room(documents=0)
         room = Room()
         for meter in self._meters:
@@ -134,7 +134,7 @@ class Guards:
     def release(self) -> list[Hold]:
         """End the holds that need a user; return them."""
         ended = []
-        for one in (*self._guards, *self._meters):
+        for one in (*self._gates, *self._meters):
             if isinstance(one, Releasable):
                 hold = one.hold()
                 one.release()
@@ -143,7 +143,7 @@ class Guards:
         return ended
 
 
-class SpoolGuard:
+class SpoolGate:
     """Holds a run while too many returned jobs, or too large ones, wait to be committed.
 
     While collectors are in trouble, for example because the database is away, only the size counts:

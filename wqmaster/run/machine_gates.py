@@ -53,11 +53,11 @@ class _Measured:
             try:
                 self._found = self._measure(_FREE_AGAIN_FACTOR if self._found else 1.0)
             except OSError:
-                self._found = None  # StorageGuard reports a folder that is gone
+                self._found = None  # StorageGate reports a folder that is gone
         return self._found
 
 
-class DiskGuard:
+class DiskGate:
     """Holds a run while little space, or few inodes, are left for its folder.
 
     `min_free` is in MB of 2^20 bytes. A file system without a fixed number of inodes reports 0.
@@ -92,7 +92,7 @@ class DiskGuard:
         return None
 
 
-class DescriptorGuard:
+class DescriptorGate:
     """Holds a run while nearly all descriptors that this process may have are in use."""
 
     def __init__(self) -> None:
