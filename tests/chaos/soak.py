@@ -9,6 +9,7 @@ measured every 10 s. The trend of the second half must be flat.
 import argparse
 import contextlib
 import random
+import shutil
 import sys
 import tempfile
 import time
@@ -191,7 +192,10 @@ def main() -> int:
         f"left {left}; folder: {folder}"
     )
     bad = (verdict.lost, verdict.doubled, verdict.wrong, soak.system.exits, left)
-    return 0 if not any(bad) and all(row.is_flat for row in rows) else 1
+    if any(bad) or not all(row.is_flat for row in rows):
+        return 1
+    shutil.rmtree(folder)
+    return 0
 
 
 if __name__ == "__main__":
