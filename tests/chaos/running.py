@@ -66,10 +66,16 @@ class Outcome:
 
 
 class Run:
-    """Carries out a plan in `folder`, which is removed if nothing is wrong, unless `keep`."""
+    """Carries out a plan in `folder`, which is removed if nothing is wrong, unless `keep`.
 
-    def __init__(self, plan: Plan, folder: Path, *, keep: bool = False) -> None:
+    Results may take `patience` times the limits of faults, on a machine that does other work.
+    """
+
+    def __init__(
+        self, plan: Plan, folder: Path, *, keep: bool = False, patience: float = 1.0
+    ) -> None:
         self.plan = plan
+        self._patience = patience
         self._keep = keep
         self.outcome = Outcome(plan, folder)
         self._folder = folder
@@ -154,7 +160,7 @@ class Run:
         seconds = judge.recovered(waiting[0].ended)
         if seconds is None:
             return judge.is_done
-        limit = max(one.limit for one in waiting)
+        limit = self._patience * max(one.limit for one in waiting)
         for one in waiting:
             one.recovery, one.too_slow = seconds, seconds > limit
         return True

@@ -17,6 +17,8 @@ from wqmaster.engines.choosing import why_not
 
 JOBS = 70
 AWAY_SECONDS = 6.0
+# Other tests run at the same time.
+PATIENCE = 4.0
 # Seed -> faults. Engine and command alternate with the seed.
 RUNS = {
     0: ("kill-campaign", "database-connections-end", "kill-factory-and-supervisor"),
@@ -43,7 +45,7 @@ def test_nothing_is_lost_doubled_or_wrong_whatever_happens(seed: int) -> None:
         pytest.skip(reason)
     # The path of a private server's socket must be short; a failed run's folder stays.
     home = Path(tempfile.mkdtemp(prefix="wqmaster-chaos-"))
-    outcome = Run(chosen, home / str(seed)).carry_out()
+    outcome = Run(chosen, home / str(seed), patience=PATIENCE).carry_out()
     print(report.line(outcome))
     assert outcome.is_good, report.line(outcome)
     home.rmdir()
