@@ -130,7 +130,8 @@ class Service:
     def _publish(self, *, ended: bool) -> None:
         self._published = time.monotonic()
         draining = self._end_by is not None
-        self._notifier.status(self._line())
+        if not ended:  # afterwards, the engine can no longer be asked
+            self._notifier.status(self._line())
         with contextlib.suppress(OSError):  # a full disk must not end the service
             publish(
                 self._shared,
