@@ -7,6 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
+
 from tests.chaos.work import JOB_MARK
 
 MARK = "WQMASTER_CHAOS"
@@ -50,6 +52,19 @@ def all_of(folder: Path) -> dict[int, str]:
         if mark in _read(pid, "environ").split(b"\0") and (line := command_of(pid)):
             found[pid] = line
     return found
+
+
+def master_of(pid: int) -> int:
+    """The process that works for the command `pid`: its child with the same command line.
+
+    The command itself, while there is no child.
+    """
+    line = command_of(pid)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(pid).children():
+            if command_of(child.pid) == line:
+                return child.pid
+    return pid
 
 
 def role_of(pid: int, line: str) -> str | None:

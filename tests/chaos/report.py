@@ -18,7 +18,6 @@ def line(outcome: Outcome) -> str:
     lines = [
         f"seed {plan.seed} ({plan}): {outcome.seconds:.0f} s, lost {len(found.lost)}, "
         f"doubled {len(found.doubled)}, wrong {len(found.wrong)}, exits {len(outcome.exits)}"
-        + (f", crashes of ndcctools {len(outcome.crashes)}" if outcome.crashes else "")
         + f"; {faults}"
         + (f"; failed attempts: {failed}" if failed else "")
     ]
@@ -96,7 +95,6 @@ def _totals(outcomes: Sequence[Outcome]) -> str:
         f"doubled {total(len(one.verdict.doubled) for one in outcomes)}, "
         f"wrong {total(len(one.verdict.wrong) for one in outcomes)}, "
         f"exits {total(len(one.exits) for one in outcomes)}, "
-        f"crashes of ndcctools {total(len(one.crashes) for one in outcomes)}, "
         f"left {total(len(one.left) for one in outcomes)}, "
         f"stuck {total(one.stuck for one in outcomes)}, "
         f"too slow {total(fault.too_slow for one in outcomes for fault in one.happened)}"

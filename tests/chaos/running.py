@@ -52,7 +52,6 @@ class Outcome:
     not_done: list[str] = field(default_factory=list)
     verdict: Verdict = field(default_factory=Verdict)
     exits: list[str] = field(default_factory=list)
-    crashes: list[str] = field(default_factory=list)  # of ndcctools while a disk failed
     left: list[str] = field(default_factory=list)
     seconds: float = 0.0
     stuck: bool = False
@@ -96,7 +95,7 @@ class Run:
             system.end()
             self._judge_results(judge)
             self.outcome.left = system.left()
-            self.outcome.exits, self.outcome.crashes = system.exits, system.crashes
+            self.outcome.exits = system.exits
         finally:
             system.close()
         self.outcome.seconds = time.monotonic() - began

@@ -81,7 +81,10 @@ def sample(system: System) -> dict[tuple[str, str], float]:
     """What is used now: (what, unit) -> number. Processes of a kind count together."""
     found: dict[tuple[str, str], float] = defaultdict(float)
     assert system.service is not None
-    kinds = {**processes.by_role(system.folder), "broker": [system.service.pid]}
+    kinds = {
+        **processes.by_role(system.folder),
+        "broker": [processes.master_of(system.service.pid)],
+    }
     for role, pids in kinds.items():
         if role in ("job", "examiner"):  # they live for a moment
             continue

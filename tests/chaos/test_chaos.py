@@ -24,7 +24,7 @@ RUNS = {
     0: ("kill-campaign", "database-connections-end", "kill-factory-and-supervisor"),
     1: ("kill-mongod", "kill-master", "stop-collector"),
     2: ("kill-examiner", "database-cut-in-reply", "stop-worker", "archives-flipped"),
-    3: ("kill-all-workers", "stop-examiner", "database-away-refused"),
+    3: ("kill-all-workers", "stop-examiner", "database-away-refused", "crash-master"),
     4: ("worker-connection-cut", "archives-truncated", "kill-supervisor", "stop-mongod"),
     5: ("kill-job", "kill-all-collectors", "stop-job", "stop-factory", "stop-master"),
     6: ("kill-private-mongod", "kill-collector", "archives-bomb", "stop-private-mongod"),

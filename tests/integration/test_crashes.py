@@ -20,7 +20,7 @@ from pathlib import Path
 from wqmaster.system.crashes import outlive_crashes
 
 place, *orders = sys.argv[1:]
-outlive_crashes(lambda text: print(text, file=sys.stderr, flush=True))
+outlive_crashes(lambda text: print(text, file=sys.stderr, flush=True), frozenset({3}))
 with open(f"{place}/starts", "a") as starts:
     starts.write(f"{os.getpid()}\\n")
 signal.signal(signal.SIGINT, lambda *_: open(f"{place}/interrupts", "a").write("x"))
@@ -89,6 +89,13 @@ def test_a_crash_is_outlived(command: Command, crash: str) -> None:
     assert process.returncode == 5
     assert len(command.starts) == 2
     assert said == f"a fault in a library ended this process ({crash}); next start in 1 s\n"
+
+
+def test_a_start_that_fails_after_a_crash_is_tried_again(command: Command) -> None:
+    process = command.start("SIGSEGV", "3", "5")
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 5
+    assert said.endswith("it cannot go on yet; next start in 2 s\n")
 
 
 def test_any_other_end_is_that_of_the_command(command: Command) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from wqmaster.cli.common import Duration, Whole, loaded
+from wqmaster.cli.common import Duration, Whole, loaded, outlive
 from wqmaster.cli.several import run_several
 from wqmaster.cli.stages import Stages
 from wqmaster.cli.view import say, summary, view
@@ -17,7 +17,6 @@ from wqmaster.recipe.resolving import resolve
 from wqmaster.run import assembly
 from wqmaster.run.progress import Progress
 from wqmaster.run.service.together import Asked
-from wqmaster.system.crashes import outlive_crashes
 
 
 @click.command()
@@ -75,7 +74,7 @@ def command(
     a --limit or --exit-on-trouble.
     """
     if limit is None and not exit_on_trouble:
-        outlive_crashes(lambda text: say(f"wqmaster: {text}", err=True))
+        outlive(say)
     if len(campaigns) > 1:
         asked = Asked(
             limit=limit,

@@ -8,12 +8,11 @@ from types import FrameType
 
 import click
 
-from wqmaster.cli.common import Duration
+from wqmaster.cli.common import Duration, outlive
 from wqmaster.cli.view import say, stop_words
 from wqmaster.run.service.service import Service
 from wqmaster.run.service.shared import shared_by
 from wqmaster.run.service.unit import unit_of
-from wqmaster.system.crashes import outlive_crashes
 
 
 @click.command()
@@ -47,7 +46,7 @@ def command(
     if print_unit:
         click.echo(unit_of(shared, paths, grace=grace, audits=not no_audit), nl=False)
         return
-    outlive_crashes(lambda text: say(f"wqmaster: {text}", err=True))
+    outlive(say)
     signals: list[int] = []
 
     def stop(number: int, frame: FrameType | None) -> None:

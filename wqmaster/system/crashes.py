@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from wqmaster.system.restarts import Restarts
+from wqmaster.system.restarts import Pace, Restarts
 
 # Signals by which a fault in a program ends it.
 _CRASHES = frozenset(
@@ -20,6 +20,8 @@ _CRASHES = frozenset(
 )
 _PASSED_ON = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+# A start costs seconds of one core, and what makes a manager crash usually passes soon.
+_PACE = Pace(longest_pause_seconds=30.0, steady_seconds=10.0)
 # systemd's watchdog listens to the process with this number (sd_watchdog_enabled(3)).
 _WATCHDOG_VARIABLE = "WATCHDOG_PID"
 
@@ -31,20 +33,24 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
-def outlive_crashes(say: Callable[[str], None]) -> None:
+def outlive_crashes(say: Callable[[str], None], passing: frozenset[int] = frozenset()) -> None:
     """Go on in a child process, which is replaced after growing pauses whenever it crashes.
 
     Only the child returns from here. This process passes signals on, ends as the last child ends,
     and takes the child with it if it is killed. It must have neither threads nor open files that
     matter. The child leads a process group of its own, so that a signal to this process's group,
     such as that of Ctrl-C, reaches it once. `say` receives what happens, as a sentence.
+
+    After a crash, a child that ends with one of the exit codes in `passing` is replaced, too: what
+    made the library crash, such as a full disk, can also keep the next child from its start.
     """
     sys.stdout.flush()
     sys.stderr.flush()
     parent = os.getpid()
     watched = {*_PASSED_ON, signal.SIGCHLD, signal.SIGTSTP}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, watched)
-    restarts = Restarts()
+    restarts = Restarts(_PACE)
+    crashed = False
     while True:
         began = time.monotonic()
         child = os.fork()
@@ -57,14 +63,20 @@ def outlive_crashes(say: Callable[[str], None]) -> None:
             return
         restarts.started(began)
         status = _waited(child, watched)
-        if not os.WIFSIGNALED(status):
-            os._exit(os.WEXITSTATUS(status))
-        number = signal.Signals(os.WTERMSIG(status))
-        if number not in _CRASHES:
-            _end_by(number)
         now = time.monotonic()
+        if os.WIFSIGNALED(status):
+            number = signal.Signals(os.WTERMSIG(status))
+            if number not in _CRASHES:
+                _end_by(number)
+            crashed = True
+            what = f"a fault in a library ended this process ({number.name})"
+        else:
+            code = os.WEXITSTATUS(status)
+            if not crashed or code not in passing:
+                os._exit(code)
+            what = "it cannot go on yet"
         pause = restarts.died(now, now - began) - now
-        say(f"a fault in a library ended this process ({number.name}); next start in {pause:.0f} s")
+        say(f"{what}; next start in {pause:.0f} s")
         # A request to end that arrives meanwhile.
         found = signal.sigtimedwait(_PASSED_ON - {signal.SIGHUP}, max(0.0, pause))
         if found is not None:

@@ -50,7 +50,6 @@ def _fill(filler: Path, until: float) -> None:
 
 @fault("disk-full", Needs.MOUNT, Needs.REPLICA, unavailable=cannot_mount)
 def _full(system: "System", chance: random.Random) -> str:
-    system.disk_failed = True
     seconds = chance.uniform(1.0, _LONGEST_SECONDS)
     filler = system.home / ".filler"
     try:
@@ -67,7 +66,6 @@ def _read_only(system: "System", chance: random.Random) -> str:
     A file system on which files are open for writing cannot be remounted read-only. Under the
     cover, files that are open stay writable; everything else is read-only.
     """
-    system.disk_failed = True
     seconds = chance.uniform(1.0, _LONGEST_SECONDS)
     place = str(system.home)
     subprocess.run(["mount", "--bind", place, place], check=True, capture_output=True)

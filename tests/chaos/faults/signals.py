@@ -112,7 +112,15 @@ def _kill_master(system: "System", chance: random.Random) -> str:
 @fault("stop-master")
 def _stop_master(system: "System", chance: random.Random) -> str:
     assert system.service is not None
-    return _stop([system.service.pid], chance)
+    return _stop([processes.master_of(system.service.pid)], chance)
+
+
+@fault("crash-master")
+def _crash_master(system: "System", chance: random.Random) -> str:
+    """A fault of a library ends the master, and nobody but itself starts it again."""
+    assert system.service is not None
+    processes.send(processes.master_of(system.service.pid), signal.SIGSEGV)
+    return ""
 
 
 @fault("stop-service")
