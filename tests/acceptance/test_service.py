@@ -435,6 +435,23 @@ def test_a_drained_campaign_of_a_service_stays_away_until_it_is_resumed(group: G
     assert set(group.runs().values()) == {1}
 
 
+def test_a_pause_in_a_service_loses_no_waiting_task(group: Group) -> None:
+    group.service("local")
+    group.fill("a", 40)
+    group.write("a", seconds=0.3)
+    serving = group.serve()
+    wait_until(lambda: group.row("a").get("sent", 0) > 10)
+    found = json.loads(group.cli("pause", group.folder / "a.yaml", "--json"))
+    assert found["running"] <= 3  # two workers, and perhaps a task that has just returned
+    wait_until(lambda: group.row("a").get("sent") == 0)
+    group.cli("resume", group.folder / "a.yaml")
+    wait_until(lambda: group.row("a").get("state") == "finished")
+    assert len(group.done("a")) == 40
+    assert set(group.runs().values()) == {1}
+    serving.send_signal(signal.SIGTERM)
+    ended(serving)
+
+
 def test_a_hangup_does_not_end_a_run_of_several_campaigns(group: Group) -> None:
     gate = group.folder / "gate"
     files = [group.alone(name, "local", gate=gate) for name in ("a", "b")]

@@ -146,6 +146,8 @@ class Control:
         self.gate.orders = orders
         if begins:
             log.warning("%s", orders.pause)
+        if orders.pause is not None:
+            # Also later, since an engine may not have canceled all waiting tasks at once.
             steering.recall()
         valid = {block.host: block for block in orders.valid_blocks}
         for host in self._blocked.keys() - valid.keys():
