@@ -345,7 +345,7 @@ def test_a_finished_campaign_takes_up_new_documents(group: Group) -> None:
     group.write("a")
     serving = group.serve()
     wait_until(lambda: group.row("a").get("state") == "finished")
-    assert not group.processes()
+    wait_until(lambda: not group.processes())
     group.fill("a", 3, first=3)
     serving.send_signal(signal.SIGHUP)  # looks at once instead of within a minute
     wait_until(lambda: len(group.done("a")) == 6)
@@ -450,6 +450,26 @@ def test_a_pause_in_a_service_loses_no_waiting_task(group: Group) -> None:
     assert set(group.runs().values()) == {1}
     serving.send_signal(signal.SIGTERM)
     ended(serving)
+
+
+def test_a_service_reports_a_held_campaign_once(group: Group) -> None:
+    group.service("local")
+    group.fill("a", 4)
+    gate = group.folder / "gate"
+    path = group.write("a", gate=gate)
+    group.cli("pause", path, "--reason", "maintenance")
+    serving = group.serve()
+    wait_until(lambda: group.row("a").get("hold"))
+    said = group.cli("status", group.folder)
+    assert " held " in said
+    assert said.count("maintenance") == 1
+    group.cli("status", group.folder, "--slow", code=2)
+    gate.touch()
+    group.cli("resume", path)
+    wait_until(lambda: group.row("a").get("state") == "finished")
+    serving.send_signal(signal.SIGTERM)
+    output = ended(serving)
+    assert output.count("a: waits: ") == output.count("a: goes on") == 1
 
 
 def test_a_hangup_does_not_end_a_run_of_several_campaigns(group: Group) -> None:

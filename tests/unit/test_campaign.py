@@ -265,8 +265,26 @@ def test_a_misspelled_campaign_file_is_answered_with_the_nearest_one(
 
 
 def test_a_folder_is_not_a_campaign_file(tmp_path: Path) -> None:
-    with pytest.raises(CampaignError, match="cannot be read"):
+    with pytest.raises(CampaignError, match="is a folder; name a campaign file") as caught:
         load(tmp_path, {})
+    assert caught.value.code is ErrorCode.CAMPAIGN_NOT_FOUND
+
+
+@pytest.mark.parametrize("typed", ["", "service.yaml", "campaign.yaml"])
+def test_what_is_not_a_campaign_of_a_service_is_answered_with_the_command_that_shows_them(
+    tmp_path: Path, typed: str
+) -> None:
+    (tmp_path / "service.yaml").write_text("service: ours\n")
+    for name in ("first.yaml", "second.yaml"):
+        (tmp_path / name).write_text(MINIMAL)
+    with pytest.raises(CampaignError) as caught:
+        load(tmp_path / typed, {})
+    assert caught.value.message.endswith(f"status {tmp_path}")
+
+
+def test_a_campaign_may_be_named_like_a_service_file(tmp_path: Path) -> None:
+    (tmp_path / "service.yaml").write_text(MINIMAL)
+    assert load(tmp_path / "service.yaml", {}).campaign.campaign
 
 
 def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from wqmaster.jobs.failures import FailureClass
 _MAX_SHOWN_ENTRIES = 6
 
 campaign_argument = click.argument(
-    "campaign", type=click.Path(dir_okay=False, path_type=Path), default="campaign.yaml"
+    "campaign", type=click.Path(path_type=Path), default="campaign.yaml"
 )
 
 

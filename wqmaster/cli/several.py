@@ -56,13 +56,15 @@ def cells(row: Row) -> tuple[str, ...]:
         pending,
         speed(progress.rate.per_second()) if running else "",
         duration(progress.seconds_left) if running else "",
-        str(row.state),
+        "held" if running and row.hold else str(row.state),
     )
 
 
 def remarks(rows: Sequence[Row]) -> Iterator[str]:
     """What the table cannot show: troubles of all, and holds and errors of each campaign."""
-    yield from dict.fromkeys(row.progress.trouble for row in rows if row.progress.trouble)
+    held = {row.hold for row in rows}  # a hold is often the trouble, too
+    troubles = dict.fromkeys(row.progress.trouble for row in rows if row.progress.trouble)
+    yield from (one for one in troubles if one not in held)
     for row in rows:
         for text in (row.hold, row.error):
             if text:

@@ -4,12 +4,14 @@ If no master runs, this process carries the command out itself, as far as that i
 takes the command first, so that a master that begins meanwhile does not do so, too.
 """
 
+import shlex
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from wqmaster.campaign.loading import LoadedCampaign
+from wqmaster.campaign.service import next_run
 from wqmaster.database.attempts import key_of
 from wqmaster.database.documents import Store
 from wqmaster.database.orders import Answer, Command, Verb, Who
@@ -113,13 +115,18 @@ class Alone:
                 return self._retry(command)
             case Verb.CANCEL:
                 return self._cancel(command)
-        run = f"{this_command()} run {self._loaded.typed}"
         return Answer(
             False,
             f"no master runs the campaign '{self._store.campaign.campaign}', so there is nothing "
-            f"to {command.verb}; the next run reads the file as it is then: {run}",
+            f"to {command.verb}; the next run reads the file as it is then: {self._run()}",
             code=ErrorCode.MASTER_NOT_RUNNING,
         )
+
+    def _run(self) -> str:
+        """The command that runs the campaign; a service can be running already."""
+        if self._loaded.service is None:
+            return f"{this_command()} run {self._loaded.typed}"
+        return f"{this_command()} serve {shlex.quote(str(self._loaded.source.path.parent))}"
 
     def _order(self, command: Command) -> Answer:
         before = self._store.commands.orders()
@@ -140,8 +147,7 @@ class Alone:
         found = retried(count)
         if not count:
             return found
-        run = f"{this_command()} run {self._loaded.typed}"
-        return Answer(True, f"{found.message}; next: {run}", found.details)
+        return Answer(True, f"{found.message}; {next_run(self._loaded.source.path)}", found.details)
 
     def _cancel(self, command: Command) -> Answer:
         recipe = resolve(self._loaded, runs=False)

@@ -79,6 +79,11 @@ class SeatState(StrEnum):
     STOPPED = "stopped"
     FAILED = "failed"
 
+    @property
+    def is_end(self) -> bool:
+        """Whether the campaign has come to its end."""
+        return self in (SeatState.FINISHED, SeatState.STOPPED, SeatState.FAILED)
+
 
 class Seat:
     """The place of one campaign at the broker. It outlives the campaign's processes."""

@@ -73,6 +73,7 @@ class Serving:
         self._orphans: list[str] = []
         self._draining = False
         self._states: dict[str, tuple[SeatState, str | None]] = {}
+        self._waiting: set[str] = set()  # campaigns that are held or in trouble
 
     def rescan(self) -> None:
         """Look now at the files, and at the campaigns that have ended."""
@@ -257,6 +258,15 @@ class Serving:
         said = (SeatState.FINISHED, SeatState.STOPPED, SeatState.FAILED, SeatState.RESTARTING)
         if now != before and seat.state in said:
             self._event(f"{seat.name}: {seat.state}{f': {seat.error}' if seat.error else ''}")
+        report = seat.total_report()
+        why = None if seat.ended else report.hold or report.trouble
+        if why is not None and seat.name not in self._waiting:
+            self._waiting.add(seat.name)
+            self._event(f"{seat.name}: waits: {why}")
+        elif why is None and seat.name in self._waiting:
+            self._waiting.discard(seat.name)
+            if not seat.ended:
+                self._event(f"{seat.name}: goes on")
 
     def _looked(self, question: Look, answer: Answer) -> None:
         entry = self._entries.get(Path(question.start.path))

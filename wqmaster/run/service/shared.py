@@ -87,6 +87,7 @@ def shared_by(paths: Sequence[Path]) -> Shared:
         CampaignError: service.yaml or the first file is missing or invalid.
         UsageError: the paths are not one folder, or files of one service.
     """
+    paths = [path.parent if path.name == SERVICE_FILE else path for path in paths]
     folders = [path for path in paths if path.is_dir()]
     if folders and len(paths) > 1:
         raise UsageError(
