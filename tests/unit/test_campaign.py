@@ -710,3 +710,10 @@ def test_a_wrong_canary_or_breaker_is_refused(tmp_path: Path, text: str, part: s
     message = refused(tmp_path, MINIMAL + text + "\n")
     assert message.startswith("campaign.yaml:7: ")
     assert part in message
+
+
+def test_a_key_that_yaml_takes_for_true_is_a_name(tmp_path: Path) -> None:
+    text = MINIMAL + "notify:\n  command: ./tell.sh\n  on: [finished]\n"
+    assert loaded(tmp_path, text).campaign.notify.on == ("finished",)
+    with pytest.raises(CampaignError, match="notify: unknown key 'off'"):
+        loaded(tmp_path, text + "  off: [paused]\n")

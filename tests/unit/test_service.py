@@ -490,3 +490,13 @@ def test_workers_are_large_enough_for_all_campaigns() -> None:
 
     found = largest([campaign(cores=2), campaign(memory=500), campaign(cores=1, memory=100)])
     assert (found.cores, found.memory, found.disk) == (2, 500, None)
+
+
+def test_a_share_is_an_average_of_the_last_minute() -> None:
+    seat = Seat(Order("a", "a.yaml", ""))
+    for second in range(600):
+        seat.use(2 * (second % 2), second)  # it has both cores every other second
+    assert seat.cores == pytest.approx(1, abs=0.02)
+    for second in range(600, 900):
+        seat.use(0, second)
+    assert seat.cores < 0.02

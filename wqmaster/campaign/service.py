@@ -68,14 +68,17 @@ def show_command(folder: Path) -> str:
     return f"{this_command()} status {shlex.quote(str(folder))}"
 
 
+def run_command(path: Path) -> str:
+    """The command that runs the campaign file at `path`, or its service."""
+    verb, what = ("run", path) if service_beside(path) is None else ("serve", path.parent)
+    return f"{this_command()} {verb} {shlex.quote(str(what))}"
+
+
 def next_run(path: Path) -> str:
     """What computes documents of the campaign file at `path` next, for the end of a message."""
     if service_beside(path) is None:
-        return f"next: {this_command()} run {shlex.quote(str(path))}"
-    return (
-        "a service that runs takes them up within a minute; to start it: "
-        f"{this_command()} serve {shlex.quote(str(path.parent))}"
-    )
+        return f"next: {run_command(path)}"
+    return f"a service that runs takes them up within a minute; to start it: {run_command(path)}"
 
 
 def load_service(path: str | Path, environ: Mapping[str, str] = os.environ) -> LoadedService:

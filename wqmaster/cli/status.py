@@ -215,10 +215,14 @@ def _service_lines(found: dict[str, Any], folder: Path) -> Iterator[str]:
         return [*begin, f"{one['share']:.0%}", *numbers, pending, state, one["file"]]
 
     yield from table(headings, map(cells, found["campaigns"]))
+    shared = found["trouble"]
+    if shared:
+        yield shared
     for one in found["campaigns"]:
         # A hold is often the trouble, too.
-        for text in dict.fromkeys(filter(None, (one["hold"], one["trouble"], one["error"]))):
-            yield f"{one['campaign']}: {text}"
+        for text in dict.fromkeys((one["hold"], one["trouble"], one["error"])):
+            if text and text != shared:
+                yield f"{one['campaign']}: {text}"
     for one in found["refused"]:
         yield f"refused: {one['reason']}"
     if not found["running"]:

@@ -4,14 +4,13 @@ If no master runs, this process carries the command out itself, as far as that i
 takes the command first, so that a master that begins meanwhile does not do so, too.
 """
 
-import shlex
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from wqmaster.campaign.loading import LoadedCampaign
-from wqmaster.campaign.service import next_run
+from wqmaster.campaign.service import next_run, run_command
 from wqmaster.database.attempts import key_of
 from wqmaster.database.documents import Store
 from wqmaster.database.orders import Answer, Command, Verb, Who
@@ -22,7 +21,6 @@ from wqmaster.run.control import stored
 from wqmaster.run.control.choice import Choice
 from wqmaster.run.control.wording import canceled, retried
 from wqmaster.run.spool import Spool
-from wqmaster.system.this_command import this_command
 
 # Seconds between two looks for the answer.
 _LOOK_INTERVAL_SECONDS = 0.1
@@ -118,15 +116,10 @@ class Alone:
         return Answer(
             False,
             f"no master runs the campaign '{self._store.campaign.campaign}', so there is nothing "
-            f"to {command.verb}; the next run reads the file as it is then: {self._run()}",
+            f"to {command.verb}; the next run reads the file as it is then: "
+            f"{run_command(self._loaded.source.path)}",
             code=ErrorCode.MASTER_NOT_RUNNING,
         )
-
-    def _run(self) -> str:
-        """The command that runs the campaign; a service can be running already."""
-        if self._loaded.service is None:
-            return f"{this_command()} run {self._loaded.typed}"
-        return f"{this_command()} serve {shlex.quote(str(self._loaded.source.path.parent))}"
 
     def _order(self, command: Command) -> Answer:
         before = self._store.commands.orders()

@@ -73,7 +73,8 @@ class Serving:
         self._orphans: list[str] = []
         self._draining = False
         self._states: dict[str, tuple[SeatState, str | None]] = {}
-        self._waiting: set[str] = set()  # campaigns that are held or in trouble
+        # Campaign -> the reason why it waits, as far as it was reported.
+        self._waits: dict[str, str] = {}
 
     def rescan(self) -> None:
         """Look now at the files, and at the campaigns that have ended."""
@@ -251,22 +252,27 @@ class Serving:
             self._examining.ask(Look(start=self._start(entry.path, entry.text)))
 
     def _tell(self, seat: Seat) -> None:
-        """Report that a campaign has changed its state."""
+        """Report that a campaign has ended, waits, or goes on."""
         now = seat.state, seat.error
         before = self._states.get(seat.name)
         self._states[seat.name] = now
-        said = (SeatState.FINISHED, SeatState.STOPPED, SeatState.FAILED, SeatState.RESTARTING)
-        if now != before and seat.state in said:
-            self._event(f"{seat.name}: {seat.state}{f': {seat.error}' if seat.error else ''}")
+        if seat.state is SeatState.STARTING:
+            return  # whether it goes on is not known yet
+        if seat.ended:
+            self._waits.pop(seat.name, None)
+            if now != before:
+                self._event(f"{seat.name}: {seat.state}{f': {seat.error}' if seat.error else ''}")
+            return
         report = seat.total_report()
-        why = None if seat.ended else report.hold or report.trouble
-        if why is not None and seat.name not in self._waiting:
-            self._waiting.add(seat.name)
-            self._event(f"{seat.name}: waits: {why}")
-        elif why is None and seat.name in self._waiting:
-            self._waiting.discard(seat.name)
-            if not seat.ended:
-                self._event(f"{seat.name}: goes on")
+        why, text = "", ""
+        if seat.state is SeatState.RESTARTING:
+            why = text = f"restarting: {seat.error}"
+        elif report.hold or report.trouble:
+            why, text = "waits", f"waits: {report.hold or report.trouble}"  # its numbers change
+        if why == self._waits.get(seat.name, ""):
+            return
+        self._waits[seat.name] = why
+        self._event(f"{seat.name}: {text or 'goes on'}")
 
     def _looked(self, question: Look, answer: Answer) -> None:
         entry = self._entries.get(Path(question.start.path))
