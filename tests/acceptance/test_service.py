@@ -406,6 +406,16 @@ def test_a_second_service_in_a_folder_is_refused(group: Group) -> None:
     ended(serving)
 
 
+def test_a_folder_to_which_everybody_can_write_is_reported(group: Group) -> None:
+    group.service("local")
+    group.folder.chmod(0o777)
+    serving = group.serve()
+    wait_until(group.status)
+    serving.send_signal(signal.SIGTERM)
+    _, errors = serving.communicate(timeout=120)
+    assert f"chmod o-w {group.folder}" in errors
+
+
 def test_a_folder_without_service_yaml_is_not_served(group: Group) -> None:
     group.cli("serve", group.folder, code=2)
     assert "service.yaml: there is no such file" in group.cli.errors

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,6 +49,14 @@ class Shared:
         if self.loaded is None or self.loaded.file.database.uri is not None:
             return None
         return self.loaded.folder / "mongod"
+
+    @property
+    def open_folder(self) -> Path | None:
+        """The folder with service.yaml if every user of the computer can write to it."""
+        if self.loaded is None:
+            return None
+        folder = self.loaded.source.path.parent
+        return folder if folder.stat().st_mode & stat.S_IWOTH else None
 
     def why_not(self, answer: Answer) -> str | None:
         """Why the workers cannot serve a campaign; None if they can."""
