@@ -61,7 +61,7 @@ def cells(row: Row) -> tuple[str, ...]:
         f"{progress.spooled:,}",
         pending,
         speed(progress.rate.per_second()) if running else "",
-        duration(progress.seconds_left) if running else "",
+        duration(progress.seconds_left) if running and not row.hold else "",
         "held" if running and row.hold else str(row.state),
     )
 

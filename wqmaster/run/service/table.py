@@ -81,7 +81,7 @@ class Row:
             "spooled": progress.spooled,
             "pending": progress.pending,
             "jobs_per_second": round(progress.rate.per_second(), 3),
-            "seconds_left": progress.seconds_left,
+            "seconds_left": None if self.hold else progress.seconds_left,
             "hold": self.hold,
             "trouble": progress.trouble,
             "error": self.error,
