@@ -231,7 +231,7 @@ def test_a_killed_process_of_a_campaign_loses_and_repeats_nothing(
         assert len(group.done(name)) == 60
     assert set(group.runs().values()) == {1}
     log = (group.folder / "a.run" / "service" / "logs" / "master.log").read_text()
-    assert log.count("ended with exit code -9") == 3
+    assert log.count("was killed by signal 9") == 3
 
 
 @pytest.mark.parametrize("engine", ["taskvine", "local"])
