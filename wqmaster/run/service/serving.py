@@ -80,7 +80,9 @@ class Serving:
         """Look now at the files, and at the campaigns that have ended."""
         self._files.rescan()
         for entry in self._entries.values():
-            if entry.look_at is not None and math.isfinite(entry.look_at):
+            seat = self._seat(entry)
+            has_ended = seat is not None and seat.ended
+            if has_ended and (entry.look_at is None or math.isfinite(entry.look_at)):
                 entry.look_at = 0.0
 
     def drain(self, grace: float) -> None:
@@ -228,9 +230,11 @@ class Serving:
 
     # --- campaigns ---------------------------------------------------------------------------
 
+    def _seat(self, entry: _Entry) -> Seat | None:
+        return None if entry.accepted is None else self._broker.seats.get(entry.accepted.name)
+
     def _watch(self, entry: _Entry) -> None:
-        name = entry.accepted.name if entry.accepted is not None else None
-        seat = self._broker.seats.get(name) if name is not None else None
+        seat = self._seat(entry)
         if seat is None:
             return
         self._tell(seat)
