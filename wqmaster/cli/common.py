@@ -21,7 +21,7 @@ from wqmaster.system.crashes import outlive_crashes
 _MAX_SHOWN_ENTRIES = 6
 
 campaign_argument = click.argument(
-    "campaign", type=click.Path(dir_okay=False, path_type=Path), default="campaign.yaml"
+    "campaign", type=click.Path(path_type=Path), default="campaign.yaml"
 )
 
 

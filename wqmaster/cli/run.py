@@ -20,12 +20,7 @@ from wqmaster.run.service.together import Asked
 
 
 @click.command()
-@click.argument(
-    "campaigns",
-    metavar="[CAMPAIGN]...",
-    type=click.Path(dir_okay=False, path_type=Path),
-    nargs=-1,
-)
+@click.argument("campaigns", metavar="[CAMPAIGN]...", type=click.Path(path_type=Path), nargs=-1)
 @click.option(
     "--engine",
     type=click.Choice(["auto", "work_queue", "taskvine", "local"]),

@@ -1,6 +1,7 @@
 """wqmaster serve: run the campaigns of a folder until stopped."""
 
 import contextlib
+import shlex
 import signal
 import time
 from pathlib import Path
@@ -61,6 +62,13 @@ def command(
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, stop)
         told(f"service '{shared.name}' runs: {service.first_line}")
+        if shared.open_folder is not None:
+            folder = shlex.quote(str(shared.open_folder))
+            say(
+                f"every user of this computer can write to the folder {folder}, and so run "
+                f"programs as you; to end that: chmod o-w {folder}",
+                err=True,
+            )
         stops = 0
         while not service.ended:
             while signals:

@@ -74,6 +74,8 @@ class Serving:
         self._orphans: list[str] = []
         self._draining = False
         self._states: dict[str, tuple[SeatState, str | None]] = {}
+        # Campaign -> the reason why it waits, as far as it was reported.
+        self._waits: dict[str, str] = {}
 
     def rescan(self) -> None:
         """Look now at the files, and at the campaigns that have ended."""
@@ -226,9 +228,11 @@ class Serving:
 
     # --- campaigns ---------------------------------------------------------------------------
 
+    def _seat(self, entry: _Entry) -> Seat | None:
+        return None if entry.accepted is None else self._broker.seats.get(entry.accepted.name)
+
     def _watch(self, entry: _Entry) -> None:
-        name = entry.accepted.name if entry.accepted is not None else None
-        seat = self._broker.seats.get(name) if name is not None else None
+        seat = self._seat(entry)
         if seat is None:
             return
         self._tell(seat)
@@ -255,13 +259,27 @@ class Serving:
             self._examining.ask(Look(start=self._start(entry.path, entry.text)))
 
     def _tell(self, seat: Seat) -> None:
-        """Report that a campaign has changed its state."""
+        """Report that a campaign has ended, waits, or goes on."""
         now = seat.state, seat.error
         before = self._states.get(seat.name)
         self._states[seat.name] = now
-        said = (SeatState.FINISHED, SeatState.STOPPED, SeatState.FAILED, SeatState.RESTARTING)
-        if now != before and seat.state in said:
-            self._event(f"{seat.name}: {seat.state}{f': {seat.error}' if seat.error else ''}")
+        if seat.state is SeatState.STARTING:
+            return  # whether it goes on is not known yet
+        if seat.ended:
+            self._waits.pop(seat.name, None)
+            if now != before:
+                self._event(f"{seat.name}: {seat.state}{f': {seat.error}' if seat.error else ''}")
+            return
+        report = seat.total_report()
+        why, text = "", ""
+        if seat.state is SeatState.RESTARTING:
+            why = text = f"restarting: {seat.error}"
+        elif report.hold or report.trouble:
+            why, text = "waits", f"waits: {report.hold or report.trouble}"  # its numbers change
+        if why == self._waits.get(seat.name, ""):
+            return
+        self._waits[seat.name] = why
+        self._event(f"{seat.name}: {text or 'goes on'}")
 
     def _looked(self, question: Look, answer: Answer) -> None:
         entry = self._entries.get(Path(question.start.path))
