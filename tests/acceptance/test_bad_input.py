@@ -255,7 +255,6 @@ def test_a_variable_that_is_not_set_is_reported(campaigns: Campaigns, cli: Cli) 
         (["db", "strat"], "unknown command 'strat'; did you mean 'start'?"),
         (["import"], "Missing argument 'CAMPAIGN'"),
         (["import", "campaign.yaml"], "Missing argument 'FILES...'"),
-        (["run", "."], "is a directory"),
     ],
     ids=" ".join,
 )

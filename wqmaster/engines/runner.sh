@@ -96,7 +96,7 @@ step() {
     clock
     started=$now
     left=$(((deadline - now + 99) / 100))
-    timed_out=0
+    timed_out=0 ran=
     if [ -n "$trouble" ]; then
         : > "$out/stdout"
         echo "runner.sh: $trouble" > "$out/stderr"
@@ -105,7 +105,7 @@ step() {
         # shellcheck disable=SC2086  # words
         { $before && exec $timeout "$left" "$@"; } > "$out/stdout" 2> "$out/stderr" < /dev/null &
         wait $!
-        code=$?
+        code=$? ran=1
     else
         : > "$out/stdout"
         : > "$out/stderr"
@@ -122,7 +122,7 @@ step() {
     # another: if we are about to be ended too, the job has not failed.
     case $code in 137 | 143) [ "$timed_out" = 1 ] || { sleep 2 & wait $!; } ;; esac
     # A program that fails because the disk is full need not say so, or cannot.
-    if [ "$code" -ne 0 ]; then
+    if [ "$code" -ne 0 ] && [ -n "$ran" ]; then
         head -c 1000000 /dev/zero > "$top/probe" 2> /dev/null || die "disk full" 28
         rm -f "$top/probe"
     fi
