@@ -28,6 +28,8 @@ for entry in "$top" "$folder"; do
     esac
     [ "$(stat -c %d:%i "$entry")" = "$(stat -c %d:%i "$root$entry" 2>/dev/null)" ] || bind "$entry"
 done
+# systemd's socket for readiness and watchdog (sd_notify(3)), if it started this.
+case ${NOTIFY_SOCKET-} in /run/*) bind "$(dirname -- "$NOTIFY_SOCKET")" ;; esac
 cp -L /etc/resolv.conf /etc/hosts "$root/etc/" 2>/dev/null || true
 
 export PATH=$top/.environment/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:$top/.environment/pyscf/bin

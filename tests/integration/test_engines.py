@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -234,6 +235,25 @@ def test_a_canceled_task_ends_and_never_comes_back(harness: Harness, tmp_path: P
     assert (stats.waiting, stats.running) == (0, 0)
 
 
+def test_the_engine_names_the_host_of_a_running_task(harness: Harness, tmp_path: Path) -> None:
+    begun, go = tmp_path / "begun", tmp_path / "go"
+    before = time.time()
+    for number in range(3):
+        harness.submit(
+            f"t{number}",
+            shell_job(f"echo >> {begun}; while [ ! -e {go} ]; do sleep 0.1; done"),
+        )
+    wait_until(lambda: harness.engine.wait(1) or (begun.exists() and len(begun.read_text()) == 2))
+    running = harness.engine.running()
+    assert {one.host for one in running} == {os.uname().nodename}
+    # The third task waits, since there are two slots.
+    assert len({one.task_id for one in running}) == len(running) == 2
+    assert all(before - 1 < one.started < time.time() + 1 for one in running)
+    go.touch()
+    harness.wait_for(3)
+    assert harness.engine.running() == []
+
+
 def test_many_tasks_come_back_once_each(harness: Harness) -> None:
     for number in range(100):
         harness.submit(f"t{number}", shell_job(f"echo {number}"))
@@ -378,3 +398,68 @@ def test_waiting_tasks_can_be_canceled_alone(harness: Harness, tmp_path: Path) -
     assert sorted([*canceled, *harness.returned]) == [f"t{number}" for number in range(6)]
     assert harness.engine.wait(1) is None
     assert len(list(begun.iterdir())) == 2
+
+
+def test_tasks_of_a_higher_priority_overtake_those_that_wait(
+    harness: Harness, tmp_path: Path
+) -> None:
+    """The managers do not keep the order (F32), so the service takes waiting tasks back."""
+    begun, go = tmp_path / "begun", tmp_path / "go"
+    begun.mkdir()
+    for name in ("first", "second"):
+        script = f"touch {begun}/{name}; while [ ! -e {go} ]; do sleep 0.1; done"
+        harness.submit(name, shell_job(script))
+    wait_until(lambda: harness.engine.wait(1) or len(list(begun.iterdir())) == 2)
+    order = tmp_path / "order"
+    for number in range(2):
+        harness.submit(f"low{number}", shell_job(f"echo low >> {order}"), priority=-10)
+    room = harness.engine.hungry(10)
+    assert room == harness.engine.hungry() + 2
+    for number in range(2):
+        harness.submit(f"high{number}", shell_job(f"echo high >> {order}"), priority=10)
+    assert harness.engine.hungry(10) == room - 2
+    assert sorted(harness.engine.waiting()) == ["high0", "high1", "low0", "low1"]
+    go.touch()
+    harness.wait_for(6)
+    if harness.engine.name == "local":
+        # Two run at a time, and either can be the first to write.
+        first, *_, last = order.read_text().split()
+        assert (first, last) == ("high", "low")
+
+
+def test_a_waiting_task_can_be_canceled_and_submitted_again(
+    harness: Harness, tmp_path: Path
+) -> None:
+    """The service takes back waiting tasks for others, and sends them later under another id."""
+    begun, go = tmp_path / "begun", tmp_path / "go"
+    begun.mkdir()
+    for name in ("first", "second"):
+        script = f"touch {begun}/{name}; while [ ! -e {go} ]; do sleep 0.1; done"
+        harness.submit(name, shell_job(script))
+    wait_until(lambda: harness.engine.wait(1) or len(list(begun.iterdir())) == 2)
+    tasks = [harness.submit(f"t{number}", shell_job(f"echo {number}")) for number in range(4)]
+    for task in tasks:
+        harness.engine.cancel(task.id)
+        harness.engine.submit(replace(task, id=f"{task.id}+1"), harness.folder / task.id)
+    go.touch()
+    harness.wait_for(6)
+    again = {f"t{number}+1" for number in range(4)}
+    assert set(harness.returned) == {"first", "second", *again}
+    for number in range(4):
+        assert harness.outcome(f"t{number}").steps[0].files["stdout"] == b"%d\n" % number
+
+
+def test_the_local_pool_counts_cores(tmp_path: Path) -> None:
+    """Two slots of two cores run four jobs of one core, or one of three next to one of one."""
+    engine = LocalEngine(2, {**os.environ, MARK: str(tmp_path)}, 2)
+    harness = Harness(engine, tmp_path, list)
+    try:
+        harness.submit("large", shell_job("exec sleep 600"), cores=3)
+        harness.submit("small", shell_job("exec sleep 600"))
+        harness.submit("next", shell_job("exec sleep 600"))
+        assert (engine.stats().running, engine.waiting()) == (2, ["next"])
+        engine.cancel("large")
+        harness.submit("huge", shell_job("exec sleep 600"), cores=9)
+        assert (engine.stats().running, engine.waiting()) == (2, ["huge"])
+    finally:
+        engine.close()

@@ -379,6 +379,31 @@ def test_a_blocked_host_gets_no_task_for_a_while(managers: Managers) -> None:
     wait_until(is_back)
 
 
+@pytest.mark.skipif(not can_rename(), reason="UTS namespaces are not available")
+def test_a_host_that_was_blocked_gets_one_task_until_it_is_unblocked(managers: Managers) -> None:
+    harness = managers.start()
+    for name in ("good-host", "bad-host"):
+        managers.worker(harness, wrapper=in_another_host(name))
+    managers.connected(harness, 2)
+    harness.engine.block_host("bad-host", 2)
+
+    def bad() -> int:
+        return sum(found.host == "bad-host" for found in harness.returned.values())
+
+    def batch(count: int) -> None:
+        before = len(harness.returned)
+        for number in range(before, before + count):
+            harness.submit(f"t{number}", shell_job("sleep 0.3"))
+        harness.wait_for(before + count)
+
+    wait_until(lambda: batch(4) or bad())
+    batch(20)
+    assert bad() == 1
+    harness.engine.unblock_host("bad-host")
+    batch(20)
+    assert bad() > 1
+
+
 def test_runs_started_in_the_same_second_have_separate_logs(tmp_path: Path) -> None:
     for name in ("vine-cache", *(f"2020-01-0{day}T000000" for day in range(1, 8))):
         (tmp_path / name).mkdir()

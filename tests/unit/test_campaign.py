@@ -93,6 +93,7 @@ def test_a_file_of_the_older_framework_is_accepted_as_it_is(tmp_path: Path) -> N
     assert campaign.campaign_config.job_timeout == 15000
     assert campaign.submit.query == {"wb97mv.wb97md3bj": None}
     assert campaign.submit.queue == "orca:high"
+    assert (campaign.submit.category, campaign.submit.level) == ("orca", 10)
     assert list(step.options) == ["route"]
     assert step.options["route"].splitlines()[3] == "%scf maxiter 256 end"
     assert isinstance(step.parsers, dict)
@@ -101,6 +102,41 @@ def test_a_file_of_the_older_framework_is_accepted_as_it_is(tmp_path: Path) -> N
         "stdout": "{id}_wb97md3bj.out",
         "orca.gbw": "{id}_wb97md3bj.gbw",
     }
+
+
+@pytest.mark.parametrize(
+    ("submit", "category", "level", "weight"),
+    [
+        ("{}", None, 0, 1.0),
+        ("{queue: orca}", "orca", 0, 1.0),
+        ("{queue: 'orca:low', weight: 0.5}", "orca", -10, 0.5),
+        ("{queue: 'orca:normal'}", "orca", 0, 1.0),
+        ("{queue: orca, priority: 3}", "orca", 3, 1.0),
+    ],
+)
+def test_a_queue_has_a_category_and_a_priority(
+    tmp_path: Path, submit: str, category: str | None, level: int, weight: float
+) -> None:
+    found = loaded(tmp_path, f"{MINIMAL}submit: {submit}\n").campaign.submit
+    assert (found.category, found.level, found.weight) == (category, level, weight)
+
+
+@pytest.mark.parametrize(
+    ("submit", "said"),
+    [
+        ("{queue: 'orca:hihg'}", "'hihg' is not a level of priority; did you mean 'high'?"),
+        ("{queue: 'orca:high:1'}", "'high:1' is not a level of priority"),
+        ("{queue: ':high'}", "the queue has no name"),
+        ("{queue: 'orca:high', priority: 3}", "give the priority only once"),
+        ("{priority: 1.5}", "submit.priority: must be a whole number"),
+        ("{weight: 0}", "submit.weight: must be above 0"),
+    ],
+)
+def test_a_priority_that_means_nothing_is_refused(tmp_path: Path, submit: str, said: str) -> None:
+    line = MINIMAL.count("\n") + 1
+    message = refused(tmp_path, f"{MINIMAL}submit: {submit}\n")
+    assert message.startswith(f"campaign.yaml:{line}: ")
+    assert said in message
 
 
 def test_a_campaign_cannot_be_changed_by_accident(tmp_path: Path) -> None:
@@ -229,8 +265,26 @@ def test_a_misspelled_campaign_file_is_answered_with_the_nearest_one(
 
 
 def test_a_folder_is_not_a_campaign_file(tmp_path: Path) -> None:
-    with pytest.raises(CampaignError, match="cannot be read"):
+    with pytest.raises(CampaignError, match="is a folder; name a campaign file") as caught:
         load(tmp_path, {})
+    assert caught.value.code is ErrorCode.CAMPAIGN_NOT_FOUND
+
+
+@pytest.mark.parametrize("typed", ["", "service.yaml", "campaign.yaml"])
+def test_what_is_not_a_campaign_of_a_service_is_answered_with_the_command_that_shows_them(
+    tmp_path: Path, typed: str
+) -> None:
+    (tmp_path / "service.yaml").write_text("service: ours\n")
+    for name in ("first.yaml", "second.yaml"):
+        (tmp_path / name).write_text(MINIMAL)
+    with pytest.raises(CampaignError) as caught:
+        load(tmp_path / typed, {})
+    assert caught.value.message.endswith(f"status {tmp_path}")
+
+
+def test_a_campaign_may_be_named_like_a_service_file(tmp_path: Path) -> None:
+    (tmp_path / "service.yaml").write_text(MINIMAL)
+    assert load(tmp_path / "service.yaml", {}).campaign.campaign
 
 
 def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
@@ -305,7 +359,7 @@ def test_a_duplicate_key_is_refused(tmp_path: Path, text: str, line: int, key: s
             "did you mean 'job_timeout'?",
         ),
         (MINIMAL + "software:\n  xtb:\n    comand: x\n", 9, "comand", "'command'?"),
-        (MINIMAL + "7: x\n", 7, "7", "available: archive, audit, bundle"),
+        (MINIMAL + "7: x\n", 7, "7", "available: archive, audit, breaker"),
     ],
 )
 def test_an_unknown_key_is_refused_with_its_line_and_the_nearest_key(
@@ -617,3 +671,49 @@ def test_the_ending_of_a_file_does_not_make_its_name_similar(tmp_path: Path) -> 
         load(tmp_path / "nosuch.yaml")
     assert caught.value.code is ErrorCode.CAMPAIGN_NOT_FOUND
     assert "did you mean" not in caught.value.message
+
+
+def test_canary_and_breaker_have_defaults_and_can_be_switched_off(tmp_path: Path) -> None:
+    found = loaded(tmp_path, MINIMAL).campaign
+    assert found.canary is not None
+    assert (found.canary.jobs, found.canary.stop_share) == (50, 0.8)
+    assert found.breaker is not None
+    assert found.breaker.science.verdicts > found.breaker.infrastructure.verdicts
+    text = MINIMAL + "canary: {jobs: 20}\nbreaker: {pause: 5min, science: {verdicts: 50, "
+    found = loaded(tmp_path, text + "stop_share: 0.9}}\n").campaign
+    assert found.canary is not None
+    assert (found.canary.jobs, found.canary.stop_share) == (20, 0.8)
+    assert found.breaker is not None
+    assert (found.breaker.pause, found.breaker.science.verdicts) == (300, 50)
+    found = loaded(tmp_path, MINIMAL + "canary: false\nbreaker: false\n").campaign
+    assert (found.canary, found.breaker) == (None, None)
+    # A collector receives the campaign in this form.
+    assert Campaign.model_validate(found.model_dump()) == found
+    found = loaded(tmp_path, MINIMAL + "canary: true\n").campaign
+    assert Campaign.model_validate(found.model_dump()) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("canary: {jobs: 0}", "canary.jobs: must be at least 1"),
+        ("canary: {stop_share: 80}", "canary.stop_share: must be at most 1"),
+        ("canary: {stopshare: 0.8}", "did you mean 'stop_share'?"),
+        ("canary: 50", "canary: must be a mapping"),
+        ("breaker: {hosts: 0}", "breaker.hosts: must be at least 1"),
+        ("breaker: {sciences: {}}", "did you mean 'science'?"),
+        ("breaker: {science: {verdicts: 1, stop_share: 1}}", "must be at least 10"),
+        ("breaker: {pause: 5 parsecs}", "is not a time"),
+    ],
+)
+def test_a_wrong_canary_or_breaker_is_refused(tmp_path: Path, text: str, part: str) -> None:
+    message = refused(tmp_path, MINIMAL + text + "\n")
+    assert message.startswith("campaign.yaml:7: ")
+    assert part in message
+
+
+def test_a_key_that_yaml_takes_for_true_is_a_name(tmp_path: Path) -> None:
+    text = MINIMAL + "notify:\n  command: ./tell.sh\n  on: [finished]\n"
+    assert loaded(tmp_path, text).campaign.notify.on == ("finished",)
+    with pytest.raises(CampaignError, match="notify: unknown key 'off'"):
+        loaded(tmp_path, text + "  off: [paused]\n")

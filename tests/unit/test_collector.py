@@ -70,7 +70,7 @@ def test_an_empty_return_caused_by_a_full_disk_is_recognized(
     tmp_path: Path, code: int, message: str, kind: FailureClass
 ) -> None:
     returned = Returned("t", TaskResult.NO_OUTPUT, code, "h", 0.0, 1.0, message)
-    archive, failure = _open(tmp_path / "outputs.tar", returned)
+    archive, failure = _open(Spool(tmp_path), tmp_path / "outputs.tar", returned)
     assert archive is None
     assert failure is not None
     assert failure.kind is kind

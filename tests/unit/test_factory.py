@@ -297,6 +297,22 @@ def test_demand_is_read_while_it_is_recent(tmp_path: Path) -> None:
     for rubbish in ("", "[]", '{"time": "x"}', '{"time": 1e400, "workers": {}}'):
         (tmp_path / demand.DEMAND_FILE).write_text(rubbish)
         assert demand.heard(tmp_path) == (None, None)
+        assert demand.numbers(tmp_path) is None
+
+
+def test_numbers_of_workers_are_reported_only_once_they_changed(tmp_path: Path) -> None:
+    assert demand.numbers(tmp_path) is None
+    demand.tell(tmp_path, demand.Demand(10, 3), 5)
+    assert demand.numbers(tmp_path) is None
+    changed = demand.Numbers(1, 20, 4)
+    demand.tell(tmp_path, demand.Demand(10, 3), 5, changed)
+    assert demand.numbers(tmp_path) == changed
+    assert demand.heard(tmp_path) == (5, 3)
+    # A report of an earlier version has no numbers.
+    said = json.loads((tmp_path / demand.DEMAND_FILE).read_text())
+    del said["numbers"]
+    demand.write(tmp_path / demand.DEMAND_FILE, said)
+    assert demand.numbers(tmp_path) is None
 
 
 def test_two_changes_within_a_second_have_different_times(tmp_path: Path) -> None:

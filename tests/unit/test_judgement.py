@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import IO, Any, cast
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.errors import ParseError
 from wqmaster.jobs.failures import Failure, FailureClass
-from wqmaster.jobs.job import Asked, Job, Outcome, StepOutcome
+from wqmaster.jobs.job import Asked, Job, LargeFile, Outcome, StepOutcome
 from wqmaster.jobs.molecule import Molecule
 from wqmaster.parsers import xtb as xtb_parsers
 from wqmaster.parsers.base import Output, reads
@@ -432,3 +432,55 @@ def test_a_users_parser_may_give_a_common_name_another_meaning() -> None:
     result = verdict(step(), call(lambda output: shares, "charges"))
     assert result.failure is None
     assert result.results[0].values["charges"] == shares
+
+
+# --- large outputs -----------------------------------------------------------------------------
+
+
+class Large:
+    """A file of which only the size and the end matter."""
+
+    size = 900 << 20
+
+    def tail(self, most: int) -> bytes:
+        return b"the last line"[-most:]
+
+    def copy_to(self, target: IO[bytes]) -> None:
+        raise NotImplementedError
+
+
+def large_step(**files: LargeFile) -> StepOutcome:
+    small = {name: content for name, content in GOOD.items() if name not in files}
+    return StepOutcome("a", 0, 1.5, False, small, large=files)
+
+
+def test_a_standard_output_that_is_too_large_fails_and_its_end_is_recorded() -> None:
+    found = failure(large_step(stdout=Large()))
+    assert found.kind is FailureClass.OUTPUT_TOO_LARGE
+    assert "943,718,400 bytes" in found.message
+    assert "the last line" in found.tail
+
+
+def test_a_large_file_that_only_one_parser_wants_is_refused_by_its_class() -> None:
+    reads_other = call(lambda output: len(output.file("other")), "length")
+    found = failure(large_step(other=Large()), reads_other)
+    assert found.kind is FailureClass.OUTPUT_TOO_LARGE
+
+
+def test_a_large_file_that_no_parser_reads_does_no_harm() -> None:
+    number = call(lambda output: 7 if output.has("orca.gbw") else 0, "number")
+    result = verdict(large_step(**{"orca.gbw": Large()}), number)
+    assert result.failure is None
+    assert dict(result.results[0].values) == {"number": 7}
+
+
+def test_a_standard_output_without_its_middle_is_not_parsed() -> None:
+    found = failure(StepOutcome("a", 0, 1.5, False, GOOD, cut={"stdout": 900 << 20}))
+    assert found.kind is FailureClass.OUTPUT_TOO_LARGE
+
+
+def test_a_large_text_with_wide_characters_is_read_in_one_byte_each() -> None:
+    text = Output({"stdout": b"energy -1.0\n" * 10**6 + "\U0001f4a5".encode()}).text
+    assert text.startswith("energy -1.0\n")
+    assert max(map(ord, text[-8:])) < 256
+    assert Output({"stdout": "\U0001f4a5".encode()}).text == "\U0001f4a5"

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import tarfile
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from bson import Binary, Decimal128, ObjectId
 
 from wqmaster.database.attempts import Rescue, key_of
 from wqmaster.engines.base import Returned, TaskResult
-from wqmaster.errors import FolderError
+from wqmaster.errors import ArchiveError, FolderError
 from wqmaster.jobs.job import Asked
 from wqmaster.run.spool import INPUTS, OUTPUTS, Spool, read_task
 from wqmaster.system.files import check_writable
@@ -204,7 +205,8 @@ def test_an_archive_is_found_after_its_folder_moved(spool: Spool, tmp_path: Path
 
 def archive(*files: tuple[str, bytes]) -> bytes:
     """An outputs.tar from one job with one step, `a`."""
-    lines = b"wqmaster 1\nhost node1\nstep 0 a 1 100 0\n"
+    lines = b"wqmaster 1\nhost node1\ninputs %s\n" % hashlib.sha256(b"inputs").hexdigest().encode()
+    lines += b"step 0 a 1 100 0\n"
     for name, content in files:
         lines += b"size %d 0/a/%s\n" % (len(content), name.encode())
         lines += b"%s  0/a/%s\n" % (hashlib.sha256(content).hexdigest().encode(), name.encode())
@@ -326,3 +328,63 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path, below: str) ->
     with pytest.raises(FolderError, match="cannot write to"):
         Spool(tmp_path / below).prepare()
     assert (tmp_path / "file").read_text() == "precious"
+
+
+def test_an_archive_of_another_task_is_refused(spool: Spool) -> None:
+    folder = spool.submit("t-1", [asked()], b"other inputs")
+    (folder / OUTPUTS).write_bytes(archive(("orca.gbw", b"orbitals")))
+    spool.give_back(returned("t-1"))
+    _, result, path = spool.read("t-1")
+    with pytest.raises(ArchiveError, match="belongs to another task"):
+        spool.opened(path, result)
+
+
+def test_a_task_that_another_process_submitted_knows_its_inputs(spool: Spool) -> None:
+    spool.submit("t-1", [asked()], b"inputs")
+    (spool.running / "t-1" / OUTPUTS).write_bytes(archive(("orca.gbw", b"orbitals")))
+    later = Spool(spool.root)
+    later.give_back(returned("t-1"))
+    _, result, path = later.read("t-1")
+    with later.opened(path, result) as opened:
+        assert opened.outcome(0).steps[0].files == {"orca.gbw": b"orbitals"}
+
+
+def test_the_spool_of_an_earlier_version_is_read(spool: Spool) -> None:
+    come_back(spool, "t-1", archive=archive(("orca.gbw", b"orbitals")))
+    record = spool.returned / "t-1" / "result.json"
+    found = json.loads(record.read_text())
+    del found["inputs"]
+    record.write_text(json.dumps(found))
+    _, result, path = spool.read("t-1")
+    with spool.opened(path, result) as opened:
+        assert opened.outcome(0).steps[0].exit_code == 1
+
+
+@pytest.mark.parametrize("kind", ["link", "folder", "pipe"])
+def test_something_else_than_a_file_is_not_kept_as_an_archive(
+    spool: Spool, tmp_path: Path, kind: str
+) -> None:
+    """A worker can send a link or a folder of this name."""
+    folder = spool.submit("t-1", [asked()], b"inputs")
+    if kind == "link":
+        (tmp_path / "secret").write_text("secret")
+        (folder / OUTPUTS).symlink_to(tmp_path / "secret")
+    elif kind == "folder":
+        (folder / OUTPUTS).mkdir()
+    else:
+        os.mkfifo(folder / OUTPUTS)
+    spool.give_back(returned("t-1"))
+    _, result, path = spool.read("t-1")
+    with pytest.raises(ArchiveError):
+        spool.opened(path, result)
+    assert spool.keep_failed("t-1", "7.1") is None
+    spool.remove("t-1")
+    assert not any(spool.waiting())
+
+
+def test_a_link_in_place_of_a_kept_archive_is_replaced(spool: Spool, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (spool.failed / "7.1").symlink_to(tmp_path / "elsewhere")
+    come_back(spool, "t-1")
+    assert spool.keep_failed("t-1", "7.1") is not None
+    assert list((tmp_path / "elsewhere").iterdir()) == []

@@ -3,103 +3,58 @@
 import contextlib
 import difflib
 import os
-import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from bson import ObjectId
 from pydantic import ValidationError
 
-from wqmaster.campaign.base import ALLOWED, as_written
 from wqmaster.campaign.models import Campaign
-from wqmaster.campaign.wording import plain_message, plain_yaml
-from wqmaster.campaign.workers import BatchWorkers, without_type
+from wqmaster.campaign.service import (
+    SERVICE_FILE,
+    LoadedService,
+    load_service,
+    service_beside,
+    show_command,
+)
+from wqmaster.campaign.source import Source, describe, parsed, read
+from wqmaster.campaign.workers import BatchWorkers
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError
+from wqmaster.system.private import access_of
 
-# Pydantic's names for the branches of a union, which are not keys in the file.
-_BRANCH = re.compile(r"[\[(]|^(function|list|dict|str|int)$")
-_VARIABLE = re.compile(r"\$(\$?)\{([A-Za-z_][A-Za-z0-9_]*)\}")
-
-
-class Source:
-    """The parsed text of a campaign file, which gives the line of each key."""
-
-    def __init__(self, path: Path, root: yaml.Node | None) -> None:
-        self.path = path
-        self._root = root
-        self._from_environment: set[int] = set()  # id() of each scalar that contains a variable
-
-    def where(self, *keys: str | int, line: int | None = None) -> str:
-        """`file:line` of the value at `keys`, or of the last of these keys that the file has.
-
-        `line`, counted from 1, selects a line within that value's text. It is used only for a
-        literal block ("|"), because in any other text the line breaks can differ from those in the
-        file.
-        """
-        node, place = self._find(*keys)
-        if line is not None and isinstance(node, yaml.ScalarNode) and node.style == "|":
-            place = node.start_mark.line + 1 + line
-        return f"{self.path}:{place}"
-
-    def conceal(self, node: yaml.Node) -> None:
-        """Mark a scalar whose value comes from the environment and can therefore be a secret."""
-        self._from_environment.add(id(node))
-
-    def shows(self, *keys: str | int) -> bool:
-        """Whether the value at `keys` cannot be a secret, so that a message may show it."""
-        node, _ = self._find(*keys)
-        return "uri" not in keys and id(node) not in self._from_environment
-
-    def step_name(self, position: int) -> str | None:
-        """The name of the step at `position` in `args:`; None if it has no name."""
-        node, _ = self._find("campaign_config", "args", position, "name")
-        return node.value if isinstance(node, yaml.ScalarNode) else None
-
-    def _find(self, *keys: str | int) -> tuple[yaml.Node | None, int]:
-        node, line = self._root, 1
-        for key in keys:
-            found: tuple[yaml.Node, int] | None = None
-            if isinstance(node, yaml.MappingNode):
-                for name, value in node.value:
-                    if name.value == str(key):
-                        found = value, name.start_mark.line + 1
-            elif (
-                isinstance(node, yaml.SequenceNode)
-                and isinstance(key, int)
-                and key < len(node.value)
-            ):
-                found = node.value[key], node.value[key].start_mark.line + 1
-            if found is None:
-                continue
-            node, line = found
-        return node, line
-
-    def has(self, *keys: str | int) -> bool:
-        """Whether the file has a mapping with the last of these keys at the place of the others."""
-        node, _ = self._find(*keys[:-1])
-        if not isinstance(node, yaml.MappingNode):
-            return False
-        return any(name.value == str(keys[-1]) for name, _ in node.value)
-
-    def error(
-        self, message: str, *keys: str | int, code: ErrorCode = ErrorCode.CAMPAIGN_INVALID
-    ) -> CampaignError:
-        """A CampaignError with the file and line of `keys`, followed by `message`."""
-        return CampaignError(f"{self.where(*keys)}: {message}", code=code)
+__all__ = ["LoadedCampaign", "Source", "describe", "load", "parse"]
 
 
 class LoadedCampaign:
     """A validated campaign and the text it came from."""
 
-    def __init__(self, campaign: Campaign, source: Source, variables: frozenset[str]) -> None:
+    def __init__(
+        self,
+        campaign: Campaign,
+        source: Source,
+        variables: frozenset[str],
+        service: LoadedService | None = None,
+    ) -> None:
         self.campaign = campaign
         self.source = source
         # The names of the environment variables that the file uses. Their values can be secret.
         self.variables = variables
+        # The service to which the campaign belongs, because service.yaml is next to its file.
+        self.service = service
+
+    def copy(self, **changes: Any) -> "LoadedCampaign":
+        """A copy in which `changes` replace keys at the top level of the campaign."""
+        campaign = self.campaign.model_copy(update=changes)
+        return LoadedCampaign(campaign, self.source, self.variables, self.service)
+
+    def with_settings(self, settings: Mapping[str, Any]) -> "LoadedCampaign":
+        """A copy with other values of `engine` or `workers`, given as plain data."""
+        base = self.campaign.model_dump(include={"campaign", "campaign_config"})
+        found = Campaign.model_validate({**base, **settings})
+        return self.copy(**{name: getattr(found, name) for name in settings})
 
     def completed(self, fields: Iterable[str], molecule: bool) -> "LoadedCampaign":
         """A copy of the campaign, adapted to its task function.
@@ -114,15 +69,14 @@ class LoadedCampaign:
             "submit": campaign.submit.model_copy(update={"projection": projection}),
             "molecule": campaign.molecule.model_copy(update={"required": required}),
         }
-        return LoadedCampaign(campaign.model_copy(update=changes), self.source, self.variables)
+        return self.copy(**changes)
 
     def replaced(self, *, engine: str | None = None, port: int | None = None) -> "LoadedCampaign":
         """A copy of the campaign in which settings from the command line replace the file's."""
         given = {"type": engine, "port": port}
         changes = {name: value for name, value in given.items() if value is not None}
         settings = self.campaign.engine.model_copy(update=changes)
-        campaign = self.campaign.model_copy(update={"engine": settings})
-        return LoadedCampaign(campaign, self.source, self.variables)
+        return self.copy(engine=settings)
 
     @property
     def typed(self) -> str:
@@ -137,6 +91,19 @@ class LoadedCampaign:
         return (beside / folder).absolute()
 
     @property
+    def mongod_folder(self) -> Path:
+        """The folder of the private database: the service's, unless the campaign has its own."""
+        own = self.folder / "mongod"
+        if self.service is None or (own / "data").exists():
+            return own
+        return self.service.folder / "mongod"
+
+    @property
+    def workforce_folder(self) -> Path:
+        """The folder with the workers' password and factory: the service's, if there is one."""
+        return self.folder if self.service is None else self.service.folder
+
+    @property
     def worker_program(self) -> Path | None:
         """The worker program that the file names (absolute); None if it names none.
 
@@ -148,55 +115,6 @@ class LoadedCampaign:
         return (self.source.path.parent / workers.worker).absolute()
 
 
-def _variables(node: yaml.Node | None, source: Source, environ: Mapping[str, str]) -> set[str]:
-    """Insert environment variables into the scalars below `node`; return the variables' names."""
-    used: set[str] = set()
-
-    def value_of(match: re.Match[str], node: yaml.Node) -> str:
-        escaped, name = match.groups()
-        if escaped:
-            return match[0][1:]
-        if name not in environ:
-            raise CampaignError(
-                f"{source.path}:{node.start_mark.line + 1}: the environment variable "
-                f"'{name}' is not set; export {name}=... and try again",
-                code=ErrorCode.VARIABLE_NOT_SET,
-            )
-        used.add(name)
-        return environ[name]
-
-    visited: set[int] = set()
-
-    def visit(node: yaml.Node | None) -> None:
-        if id(node) in visited:  # an alias of a node that was already visited
-            return
-        visited.add(id(node))
-        if isinstance(node, yaml.MappingNode):
-            seen: set[str] = set()
-            for key, value in node.value:
-                if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                    # A key without a value can be a piece of an address that YAML split at a
-                    # comma, and so be part of a password.
-                    empty = isinstance(value, yaml.ScalarNode) and value.value == ""
-                    what = "key without a value" if empty else f"key '{key.value}'"
-                    raise CampaignError(
-                        f"{source.path}:{key.start_mark.line + 1}: duplicate {what}; remove one"
-                    )
-                seen.add(key.value if isinstance(key, yaml.ScalarNode) else "")
-                visit(value)
-        elif isinstance(node, yaml.SequenceNode):
-            for value in node.value:
-                visit(value)
-        elif isinstance(node, yaml.ScalarNode) and "${" in node.value:
-            before = node.value
-            node.value = _VARIABLE.sub(lambda match: value_of(match, node), node.value)
-            if node.value != before:
-                source.conceal(node)
-
-    visit(node)
-    return used
-
-
 def _extended(value: Any) -> Any:
     """`value` with each {$oid: ...} of MongoDB's extended JSON converted to an ObjectId."""
     if isinstance(value, dict):
@@ -206,99 +124,16 @@ def _extended(value: Any) -> Any:
     return [_extended(item) for item in value] if isinstance(value, list) else value
 
 
-def describe(error: ValidationError, source: Source, *above: str | int) -> CampaignError:
-    """Convert pydantic's errors to one CampaignError in terms of the campaign file.
-
-    Each error becomes a line of the message. `above` are the keys that lead to the part of the file
-    that pydantic validated.
-    """
-    found_at: dict[tuple[str | int, ...], list[str]] = {}
-    # The place and the name, which precede the message.
-    texts: dict[tuple[str | int, ...], str] = {}
-    shown: dict[tuple[str | int, ...], str] = {}  # the value, which follows the message
-    for found in error.errors():
-        keys = [*above, *_keys(found["loc"], above, source, absent=found["type"] == "missing")]
-        context = found.get("ctx") or {}
-        name = _place_in_words(keys, source)
-        if found["type"] in ("unknown_key", "other_type"):
-            keys.append(str(context.get("key")))
-        keys += context.get("keys", ())  # set by a check that compares several values
-        message = plain_message(found)
-        value = found["input"]
-        if found["type"] == "missing":
-            last = found["loc"][-1]
-            message = f"the key '{last}' is missing"
-            if isinstance(last, int):
-                message = f"entry {last + 1} is missing"
-            name = _place_in_words(keys[:-1], source)
-        if found["type"] == "string_pattern_mismatch":
-            message = f"{found['input']!r} cannot be used here; {_allowed(context['pattern'])}"
-        # Each branch of a union gives its own reason for refusing the same value.
-        messages = found_at.setdefault(tuple(keys), [])
-        if messages and all(one.startswith("must be ") for one in (*messages, message)):
-            message = message.removeprefix("must be ")
-            if message not in messages[0].removeprefix("must be ").split(" or "):
-                messages[0] += f" or {message}"
-        elif message not in messages:
-            messages.append(message)
-        texts[tuple(keys)] = f"{source.where(*keys)}: {name + ': ' if name else ''}"
-        if isinstance(value, (str, int, float)) and source.shows(*keys):
-            shown[tuple(keys)] = f"; it is {as_written(value)}"
-    # Pydantic reports errors in every branch of a union. The user most likely meant the branch with
-    # the deepest error.
-    kept = (
-        f"{texts[keys]}{message}{shown.get(keys, '') if message.startswith('must ') else ''}"
-        for keys, messages in found_at.items()
-        for message in messages
-        if not any(len(other) > len(keys) and other[: len(keys)] == keys for other in found_at)
-    )
-    return CampaignError("\n".join(dict.fromkeys(kept)))
-
-
-def _allowed(pattern: str) -> str:
-    """A description of what a pattern allows; the pattern itself if it is from a user's model."""
-    return f"allowed: {ALLOWED[pattern]}" if pattern in ALLOWED else f"it must match {pattern}"
-
-
-def _place_in_words(keys: Sequence[str | int], source: Source) -> str:
-    """The keys as a message shows them.
-
-    Steps have names there or, without a valid one, are counted from 1.
-    """
-    if tuple(keys[:2]) == ("campaign_config", "args") and len(keys) > 2:
-        name = None if keys[3:4] == ["name"] else source.step_name(int(keys[2]))
-        step = f"step {int(keys[2]) + 1}" if name is None else f"step '{name}'"
-        return ": ".join([step, *filter(None, [_dotted(keys[3:])])])
-    return _dotted(keys)
-
-
-def _dotted(keys: Sequence[str | int]) -> str:
-    """Keys with dots between them; an entry of a list is counted from 1, as in `size[3]`."""
-    return "".join(
-        f"[{key + 1}]" if isinstance(key, int) else f".{key}" for key in keys
-    ).removeprefix(".")
-
-
-def _keys(
-    place: tuple[str | int, ...], above: Sequence[str | int], source: Source, *, absent: bool
-) -> list[str | int]:
-    """The keys in pydantic's location of an error, without the branches of unions.
-
-    A key can have the name of a branch, as the option `function` has. `absent`: the last key is
-    the one that the file lacks.
-    """
-    if place[:1] == ("workers",):
-        place = without_type(place)
-    keys: list[str | int] = []
-    for number, key in enumerate(place, start=1):
-        is_branch = isinstance(key, str) and _BRANCH.search(key) is not None
-        if not is_branch or source.has(*above, *keys, key) or (absent and number == len(place)):
-            keys.append(key)
-    return keys
-
-
 def _instead(path: Path) -> str:
     """A hint at a campaign file that exists; "" if there is none nearby."""
+    near = _nearest(path)
+    if not near and service_beside(path) is not None:
+        return f"; to see the campaigns of the service there: {show_command(path.parent)}"
+    return near
+
+
+def _nearest(path: Path) -> str:
+    """The hint if a file there has a similar name, or is the only one."""
     with contextlib.suppress(OSError):
         there = {found.name: found for found in path.parent.iterdir() if found.is_file()}
         names = [name for name in there if name.endswith((".yaml", ".yml"))]
@@ -314,56 +149,46 @@ def _instead(path: Path) -> str:
 
 
 def load(path: str | Path, environ: Mapping[str, str] = os.environ) -> LoadedCampaign:
-    """Read and validate the campaign file at `path`.
+    """Read and validate the campaign file at `path`, and service.yaml next to it.
 
     Raises:
-        CampaignError: the file cannot be read, is not valid YAML, or is not a valid campaign.
+        CampaignError: a file cannot be read, is not valid YAML, or is not valid.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    if path.is_dir():
+        is_service = (path / SERVICE_FILE).is_file()
+        more = f", or show all: {show_command(path)}" if is_service else ""
         raise CampaignError(
-            f"{path}: there is no such campaign file{_instead(path)}",
+            f"{path} is a folder; name a campaign file in it{more}",
             code=ErrorCode.CAMPAIGN_NOT_FOUND,
-        ) from None
-    except OSError as error:
-        why = f"the campaign file cannot be read: {error.strerror or error}"
-        raise CampaignError(f"{path}: {why}", code=ErrorCode.CAMPAIGN_UNREADABLE) from error
-    except UnicodeDecodeError as error:
-        why = f"the campaign file is not UTF-8 text (byte {error.start})"
-        raise CampaignError(f"{path}: {why}", code=ErrorCode.CAMPAIGN_UNREADABLE) from error
-    loader: yaml.SafeLoader | None = None
-    try:
-        loader = yaml.SafeLoader(text)
-        root = loader.get_single_node()
-        source = Source(path, root)
-        variables = _variables(root, source, environ)
-        data = loader.construct_document(root) if root else None
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
+        )
+    text = read(path, hint=_instead(path))
+    beside = service_beside(path)
+    service = None if beside is None else load_service(beside, environ)
+    return parse(path, text, environ, service)
+
+
+def parse(
+    path: str | Path,
+    text: str,
+    environ: Mapping[str, str] = os.environ,
+    service: LoadedService | None = None,
+) -> LoadedCampaign:
+    """Validate `text`, which the campaign file at `path` held when it was read.
+
+    Raises:
+        CampaignError: it is not valid YAML, or not a valid campaign of the service.
+    """
+    path = Path(path)
+    data, source, variables = parsed(path, text, environ)
+    if path.name == SERVICE_FILE and "service" in data and "campaign" not in data:
         raise CampaignError(
-            f"{path}:{line}: invalid YAML: {plain_yaml(error)}", code=ErrorCode.CAMPAIGN_NOT_YAML
-        ) from error
-    except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        raise CampaignError(
-            f"{path}:{line}: invalid YAML: the character {chr(error.character)!a} is not allowed",
-            code=ErrorCode.CAMPAIGN_NOT_YAML,
-        ) from error
-    except (yaml.YAMLError, ValueError) as error:
-        raise CampaignError(
-            f"{path}: invalid YAML: {error}", code=ErrorCode.CAMPAIGN_NOT_YAML
-        ) from error
-    finally:
-        if loader is not None:
-            loader.dispose()
-    if not isinstance(data, dict):
-        why = "a campaign file must be a mapping with keys such as 'campaign:'"
-        if root is None:
-            why = "the campaign file is empty"
-        raise CampaignError(f"{path}:1: {why}", code=ErrorCode.CAMPAIGN_NOT_YAML)
+            f"{path} describes a service; name one of its campaign files, or show all: "
+            f"{show_command(path.parent)}"
+        )
+    if service is not None:
+        data = _with_database(data, service)
+        variables |= service.variables
     try:
         if isinstance(data.get("submit"), dict):
             data["submit"] = _extended(data["submit"])
@@ -372,4 +197,39 @@ def load(path: str | Path, environ: Mapping[str, str] = os.environ) -> LoadedCam
         raise describe(error, source) from error
     except (Exception, RecursionError) as error:
         raise source.error(f"the query cannot be read: {error}", "submit", "query") from error
-    return LoadedCampaign(campaign, source, frozenset(variables))
+    try:
+        access_of(campaign.group)
+    except ValueError as error:
+        raise source.error(str(error), "group") from error
+    if service is not None:
+        campaign = _with_workers(campaign, data, source, service)
+    return LoadedCampaign(campaign, source, variables, service)
+
+
+def _with_database(data: dict[str, Any], service: LoadedService) -> dict[str, Any]:
+    """The values of a campaign file, with the service's database if the file names no server."""
+    own = data.get("database")
+    if own is not None and (not isinstance(own, dict) or "uri" in own):
+        return data
+    shared = service.file.database.model_dump(exclude_unset=True)
+    return {**data, "database": {**shared, **(own or {})}}
+
+
+def _with_workers(
+    campaign: Campaign, data: Mapping[str, Any], source: Source, service: LoadedService
+) -> Campaign:
+    """The campaign with engine and workers of its service.
+
+    Raises:
+        CampaignError: the campaign file asks for others.
+    """
+    shared = {"engine": service.file.engine, "workers": service.file.workers}
+    for name, value in shared.items():
+        if name in data and getattr(campaign, name) != value:
+            raise source.error(
+                f"'{name}' differs from that of the service in {service.source.path}, whose "
+                f"campaigns share it; remove '{name}' here",
+                name,
+                code=ErrorCode.SERVICE_DIFFERS,
+            )
+    return campaign.model_copy(update=shared)

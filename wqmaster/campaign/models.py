@@ -13,7 +13,11 @@ from pydantic_core import PydanticCustomError
 
 from wqmaster.campaign import checks as checks_of_campaign
 from wqmaster.campaign.base import FIELD, NAME, Model, allowing, nearest
+from wqmaster.campaign.molecule_fields import GEOMETRY_FIELDS, MoleculeFields
+from wqmaster.campaign.submit import Submit
 from wqmaster.campaign.units import ForceNoise, Megabytes, Seconds, force_noise
+from wqmaster.campaign.waste import Breaker, BreakerKey, Canary, CanaryKey
+from wqmaster.campaign.watching import Metrics, Notify
 from wqmaster.campaign.workers import LocalWorkers, Workers
 
 __all__ = [
@@ -28,6 +32,7 @@ __all__ = [
     "Database",
     "Engine",
     "Kwargs",
+    "Limits",
     "Model",
     "MoleculeFields",
     "Program",
@@ -55,7 +60,7 @@ _MODULE = allowing(
 _CATALOG = allowing("HOST or HOST:PORT", r"^[A-Za-z0-9.-]+(:[0-9]{1,5})?$")
 
 
-def _typed(value: Any) -> Any:
+def engine_typed(value: Any) -> Any:
     """`engine: local` is short for `engine: {type: local}`."""
     if isinstance(value, str):
         return {"type": value}
@@ -126,16 +131,6 @@ class CampaignConfig(Model):
         return self
 
 
-class Submit(Model):
-    """`submit`: the documents to compute."""
-
-    query: dict[str, Any] = Field(default_factory=dict)
-    # Document fields, besides the molecule's, that the task function needs.
-    projection: list[Annotated[str, Field(pattern=FIELD)]] = Field(default_factory=list)
-    # The category of the campaign's tasks. The key is named `queue` as in the RQ framework.
-    queue: str | None = None
-
-
 class Database(Model):
     """`database`: without a URI, a private MongoDB server runs in the campaign's folder."""
 
@@ -170,30 +165,6 @@ class Database(Model):
                 "private server",
             )
         return uri
-
-
-# The keys of `molecule:` that name document fields and so determine what is computed.
-GEOMETRY_FIELDS = ("atomic_numbers", "coordinates", "charge", "multiplicity")
-
-
-class MoleculeFields(Model):
-    """`molecule`: the fields of a document that describe its molecule."""
-
-    # The field with atomic numbers or element symbols.
-    atomic_numbers: str = Field(default="atomic_numbers", pattern=FIELD)
-    # The field with coordinates in Angstrom, as [[x, y, z], ...] or as a flat list.
-    coordinates: str = Field(default="coordinates", pattern=FIELD)
-    # The field with the charge in units of e. A document without it has a charge of 0.
-    charge: str = Field(default="charge", pattern=FIELD)
-    # The field with the multiplicity, 2 S + 1. A document without it has a multiplicity of 1.
-    multiplicity: str = Field(default="multiplicity", pattern=FIELD)
-    # Whether a document without atoms is refused. Some task functions need no atoms (docking).
-    required: bool = True
-
-    @property
-    def names(self) -> set[str]:
-        """The document fields that describe the molecule."""
-        return {self.atomic_numbers, self.coordinates, self.charge, self.multiplicity}
 
 
 class Resources(Model):
@@ -288,6 +259,22 @@ class Archive(Model):
     compression: Literal["gzip", "none"] = "none"
     # Which raw outputs are kept: those of failed attempts, all (for `wqmaster reparse`), or none.
     keep: Literal["failed", "all", "none"] = "failed"
+    # How much of a job's outputs is read into memory, in MB.
+    max_size: Megabytes = 64
+
+    @property
+    def most_bytes(self) -> int:
+        """`max_size` in bytes."""
+        return self.max_size << 20
+
+
+class Limits(Model):
+    """`limits`: how much of this machine a run may use before it waits."""
+
+    # How large the files of returned jobs may become that are not yet committed, in MB.
+    spool: Megabytes = 10_000
+    # How much of the disk with the campaign's folder stays free, in MB.
+    disk: Megabytes = 1000
 
 
 # The names of a program's own remedies, or new ones.
@@ -350,10 +337,11 @@ class Campaign(Model):
     molecule: MoleculeFields = Field(default_factory=MoleculeFields)
     resources: Resources = Field(default_factory=Resources)
     software: dict[str, Annotated[Program, BeforeValidator(_command)]] = Field(default_factory=dict)
-    engine: Annotated[Engine, BeforeValidator(_typed)] = Field(default_factory=Engine)
+    engine: Annotated[Engine, BeforeValidator(engine_typed)] = Field(default_factory=Engine)
     workers: Workers = Field(default_factory=LocalWorkers)
     bundle: Bundle = Field(default_factory=Bundle)
     archive: Archive = Field(default_factory=Archive)
+    limits: Limits = Field(default_factory=Limits)
     # Failure class -> a ladder of remedies that replaces the program's: for all steps or, below
     # a step's name, for that step; false: no remedies.
     remedies: dict[str, Ladder | dict[str, Ladder]] | Literal[False] = Field(default_factory=dict)
@@ -365,9 +353,18 @@ class Campaign(Model):
     )
     # The audit that precedes the run.
     audit: Audit | None = None
+    # When a run is held because its jobs fail in the same way; false: never.
+    canary: CanaryKey = Field(default_factory=Canary)
+    breaker: BreakerKey = Field(default_factory=Breaker)
+    # Who is told what happens to a run.
+    notify: Notify | None = None
+    # Where Prometheus finds the numbers of a run.
+    metrics: Metrics | None = None
     # The folder for the spool, the logs and the kept files; default: CAMPAIGN.run next to the
     # campaign file.
     folder: Path | None = None
+    # A group of this machine whose members may read that folder, except for its secrets.
+    group: str | None = None
 
     @property
     def output_key(self) -> str:

@@ -15,7 +15,7 @@ from wqmaster.offline.adopt import Adoption, Wish, step_of
 from wqmaster.offline.adopting.account import Account
 from wqmaster.offline.adopting.judging import Options
 from wqmaster.recipe.resolving import resolve
-from wqmaster.run import assembly
+from wqmaster.run import assembly, campaign_folder
 from wqmaster.system.this_command import this_command
 
 _PROGRAMS = ("orca", "xtb")
@@ -128,6 +128,8 @@ def command(
     wish = Wish(mix=mix_recipes, limit=limit, dry=dry_run, processes=processes)
     account = Account(str(folder))
     file = resolved.loaded
+    if not dry_run:
+        campaign_folder.enter(file)
     with assembly.opened(file) as store:
         place = f"{store.documents.full_name}, {store.campaign.output_key}.{options.step}"
         with progress(f"reading {folder}", "{} outputs") as show:

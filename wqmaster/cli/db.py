@@ -10,7 +10,7 @@ from wqmaster.cli.output import Output, json_option
 from wqmaster.database.private_server import Mongod
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError, DatabaseError
-from wqmaster.run import assembly
+from wqmaster.run import assembly, campaign_folder
 from wqmaster.system.this_command import this_command
 
 
@@ -36,11 +36,12 @@ def _private(campaign: Path) -> Mongod:
 @command.command()
 @campaign_argument
 def start(campaign: Path) -> None:
-    """Start the server and print its address.
+    """Start the server and print its address, which is a secret.
 
     It runs until `wqmaster db stop`.
     """
     server = _private(campaign)
+    campaign_folder.prepare(loaded(campaign))
     server.start()
     click.echo(server.uri)
 
@@ -60,9 +61,9 @@ def stop(campaign: Path, output: Output) -> None:
 def url(campaign: Path, output: Output) -> None:
     """Print the address of CAMPAIGN's database.
 
-    For example: mongosh "$(wqmaster db url CAMPAIGN)". Exit code 3: the private server is not
-    running. Its address is still printed, because it never changes and because mongosh without an
-    address would open another database.
+    The address of a private server contains its password, so it is a secret. For example:
+    mongosh "$(wqmaster db url CAMPAIGN)". Exit code 3: the private server is not running. Its
+    address is still printed, because mongosh without an address would open another database.
     """
     file = loaded(campaign)
     database = file.campaign.database

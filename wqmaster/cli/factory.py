@@ -16,29 +16,38 @@ from wqmaster.run import factories
 @click.option("--start", is_flag=True, help="Start it in the background.")
 @click.option("--stop", is_flag=True, help="Stop it and its workers.")
 @click.option("--status", is_flag=True, help="Show its status.")
+@click.option("--rotate-password", "rotate", is_flag=True, help="Give new workers a new password.")
 @json_option
-def command(campaign: Path, start: bool, stop: bool, status: bool, output: Output) -> None:
+def command(
+    campaign: Path, start: bool, stop: bool, status: bool, rotate: bool, output: Output
+) -> None:
     """Start, stop or inspect the worker factory.
 
     Without an option, prints the factory's command line and configuration.
 
     With 'workers: {type: local}' or 'manage: true', the master starts the factory. Otherwise, start
     it here, or on another machine that can reach the batch system.
+
+    --rotate-password takes effect within seconds, also while the campaign runs. Workers that are
+    connected stay until they end; all others need the new password.
     """
-    if sum((start, stop, status)) > 1:
-        raise click.UsageError("use only one of --start, --stop and --status")
+    if sum((start, stop, status, rotate)) > 1:
+        raise click.UsageError("use only one of --start, --stop, --status and --rotate-password")
     if str(campaign) in ("start", "stop", "status") and not campaign.exists():
         raise click.UsageError(
             f"there is no campaign file '{campaign}'; did you mean '--{campaign}'?"
         )
     file = loaded(campaign)
     if status:
-        found = factory.status(file.folder, file.typed)
+        found = factory.status(file.workforce_folder, file.typed)
         lines = [factories.why_no_factory(file)] if found is None else factory.lines(found)
         output.show(found or {"running": False}, lines)
     elif stop:
         left = factories.stop_factory(file)
         output.show({"stopped": left is None, "workers_removed": left or 0}, [_ended(left)])
+    elif rotate:
+        path = factories.rotate_password(file)
+        output.show({"password": str(path)}, [f"new workers need the new password in {path}"])
     elif start:
         recipe = resolve(file)
         started = factories.start_factory(recipe.loaded, factories.factory_plan(recipe))

@@ -23,8 +23,10 @@ from wqmaster.system.this_command import this_command
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
+# Verb -> its module, or MODULE:FUNCTION if one module has several.
 VERBS = {
     "run": "run",
+    "serve": "serve",
     "check": "check",
     "doctor": "doctor",
     "smoke": "smoke",
@@ -35,6 +37,14 @@ VERBS = {
     "parse": "parse",
     "reparse": "reparse",
     "rerun": "rerun",
+    "pause": "control:pause",
+    "resume": "control:resume",
+    "drain": "control:drain",
+    "reload": "control:reload",
+    "cancel": "jobs:cancel",
+    "retry": "jobs:retry",
+    "block": "control:block",
+    "unblock": "control:unblock",
     "reproduce": "reproduce",
     "import": "import_",
     "export": "export",
@@ -58,8 +68,9 @@ class _Verbs(Verbs):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS:
             return None
-        module = importlib.import_module(f"wqmaster.cli.{VERBS[cmd_name]}")
-        command: click.Command = module.command
+        module, _, function = VERBS[cmd_name].partition(":")
+        found = importlib.import_module(f"wqmaster.cli.{module}")
+        command: click.Command = getattr(found, function or "command")
         return command
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -13,7 +13,7 @@ from wqmaster.cli.output import Output, json_option
 from wqmaster.jobs.molecule import shown_id
 from wqmaster.offline.reparse import Kind, Reparse, told
 from wqmaster.recipe.resolving import resolve
-from wqmaster.run import assembly
+from wqmaster.run import assembly, campaign_folder
 from wqmaster.run.spool import Spool
 from wqmaster.system.locks import FolderLock
 from wqmaster.system.this_command import this_command
@@ -69,8 +69,14 @@ def command(campaign: Path, write: bool, output: Output) -> None:
     with contextlib.ExitStack() as stack:
         store = stack.enter_context(assembly.opened(file, existing=True))
         if write and file.folder.is_dir():
+            campaign_folder.enter(file)
             stack.callback(FolderLock(file.folder).close)
-        work = Reparse(recipe, store, Spool(file.folder / "spool"), file.folder)
+        work = Reparse(
+            recipe,
+            store,
+            Spool(file.folder / "spool", file.campaign.archive.most_bytes),
+            file.folder,
+        )
         # Text that a user's parser prints is not part of the report.
         stack.enter_context(contextlib.redirect_stdout(sys.stderr))
         for finding in work.findings():

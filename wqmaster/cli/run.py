@@ -1,12 +1,14 @@
 """wqmaster run: compute all documents of a campaign."""
 
+from functools import partial
 from pathlib import Path
 
 import click
 
-from wqmaster.cli.common import Duration, Whole, campaign_argument, loaded
+from wqmaster.cli.common import Duration, Whole, loaded, outlive
+from wqmaster.cli.several import run_several
 from wqmaster.cli.stages import Stages
-from wqmaster.cli.view import summary, view
+from wqmaster.cli.view import say, summary, view
 from wqmaster.offline.audit.auditing import Run, Stopped
 from wqmaster.offline.audit.canary import audit_first
 from wqmaster.offline.audit.report import Report, refused
@@ -14,10 +16,11 @@ from wqmaster.recipe.recipe import Recipe
 from wqmaster.recipe.resolving import resolve
 from wqmaster.run import assembly
 from wqmaster.run.progress import Progress
+from wqmaster.run.service.together import Asked
 
 
 @click.command()
-@campaign_argument
+@click.argument("campaigns", metavar="[CAMPAIGN]...", type=click.Path(path_type=Path), nargs=-1)
 @click.option(
     "--engine",
     type=click.Choice(["auto", "work_queue", "taskvine", "local"]),
@@ -35,30 +38,64 @@ from wqmaster.run.progress import Progress
     help="Time for running tasks to finish after Ctrl-C, in seconds or with a unit (5min).",
 )
 @click.option("--no-audit", is_flag=True, help="Run without the audit that CAMPAIGN asks for.")
+@click.option(
+    "--exit-on-trouble",
+    is_flag=True,
+    help="End with exit code 3 instead of waiting until trouble is mended.",
+)
+@click.option("--no-canary", is_flag=True, help="Run all documents without waiting for the first.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only errors and the summary.")
 def command(
-    campaign: Path,
+    campaigns: tuple[Path, ...],
     engine: str | None,
     port: int | None,
     limit: int | None,
     watch: bool,
     grace: float,
     no_audit: bool,
+    exit_on_trouble: bool,
+    no_canary: bool,
     quiet: bool,
 ) -> None:
     """Run CAMPAIGN: compute all documents without a result.
 
+    Several campaigns share engine and workers, those of the first; the other options apply to
+    each.
+
     Ctrl-C stops the run: running tasks may finish within the grace period, and what they return is
     stored. Press it twice to stop immediately. Nothing is lost either way; rerun the command to
-    continue.
+    continue. SIGTERM stops the run without a time limit; SIGHUP makes it read its CAMPAIGN again
+    (not several). A fault of a library that ends the process starts the run again, unless there is
+    a --limit or --exit-on-trouble.
     """
+    if limit is None and not exit_on_trouble:
+        outlive(say)
+    if len(campaigns) > 1:
+        asked = Asked(
+            limit=limit,
+            watch=watch,
+            canary=not no_canary,
+            exit_on_trouble=exit_on_trouble,
+            engine=engine,
+            port=port,
+            grace=grace,
+        )
+        run_several(campaigns, asked, audits=not no_audit, quiet=quiet)
+        return
+    campaign = campaigns[0] if campaigns else Path("campaign.yaml")
     recipe = resolve(loaded(campaign).replaced(engine=engine, port=port))
     audit = recipe.loaded.campaign.audit
+    settings = partial(
+        assembly.RunOptions,
+        grace=grace,
+        exit_on_trouble=exit_on_trouble,
+        canary=not no_canary,
+    )
     with view(quiet=quiet) as shown:
         stages = Stages(shown, grace)
 
         def stage(part: Recipe, name: str) -> Progress:
-            return stages.run(part, assembly.RunOptions(grace=grace, stage=name))
+            return stages.run(part, settings(stage=name))
 
         if audit is not None and not no_audit:
             if limit is not None and limit < audit.sample:
@@ -69,8 +106,8 @@ def command(
                 passed = _audited(recipe, stages, stage, quiet=quiet)
                 if limit is not None:
                     limit = max(0, limit - passed)
-        options = assembly.RunOptions(watch=watch, limit=limit, grace=grace)
-        progress = stages.run(recipe, options)
+        asked_for = {"engine": engine, "port": port}
+        progress = stages.run(recipe, settings(watch=watch, limit=limit, asked_for=asked_for))
     progress.notes = list(dict.fromkeys(stages.notes))
     summary(progress, recipe.loaded, campaign)
     stages.exit_if_stopped()

@@ -1,22 +1,27 @@
 """wqmaster status: show the progress of a campaign."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from wqmaster.cli.common import campaign_argument, counted, loaded, typed
-from wqmaster.cli.output import Output, as_json, json_option
+from wqmaster.campaign.service import SERVICE_FILE
+from wqmaster.cli.common import counted, loaded, printable, typed
+from wqmaster.cli.output import Output, as_json, json_option, table
 from wqmaster.database import recipe_guard
 from wqmaster.database.documents import Store
 from wqmaster.error_codes import ErrorCode
-from wqmaster.errors import CampaignError, RecipeMismatch
+from wqmaster.errors import CampaignError, RecipeMismatch, UsageError
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.recipe.resolving import resolve
 from wqmaster.run import assembly
+from wqmaster.run.holds import HoldKind
 from wqmaster.run.other_names import where_else
 from wqmaster.run.progress import duration, overview, speed
+from wqmaster.run.service.seat import SeatState
+from wqmaster.run.service.status import published
 from wqmaster.run.spool import Spool
 from wqmaster.system.this_command import this_command
 
@@ -24,6 +29,8 @@ from wqmaster.system.this_command import this_command
 _RECIPES_SECONDS = 5.0
 # Each document is in one of these states.
 STATES = ("done", "failed", "pending", "running", "spooled")
+# The holds that `wqmaster resume` ends.
+_ENDED_BY_RESUME = (HoldKind.PAUSE, HoldKind.CANARY, HoldKind.BREAKER)
 
 
 def _stale(found: dict[str, Any], campaign: Path) -> str:
@@ -46,6 +53,88 @@ def _mismatch(store: Store, recipe: Recipe) -> RecipeMismatch | None:
 
 def _left(seconds: float | None) -> str:
     return "time left unknown" if seconds is None else f"{duration(seconds)} left"
+
+
+def _held(hold: dict[str, Any], campaign: Path) -> str:
+    """Why a run is held, with the command that lets it go on, as it is typed here."""
+    command = hold.get("command")
+    if hold.get("kind") in _ENDED_BY_RESUME:
+        command = f"{this_command()} resume {typed(campaign)}"
+    return f"{hold['reason']}; to go on: {command}" if command else str(hold["reason"])
+
+
+def _slow_lines(live: dict[str, Any]) -> Iterator[str]:
+    slow = live.get("slow") or {"count": 0, "listed": []}
+    yield f"{counted(slow['count'], 'task')} much slower than expected"
+    for one in slow["listed"]:
+        more = f" and {counted(one['jobs'] - 1, 'other')} of its task" if one["jobs"] > 1 else ""
+        expected = "unknown" if one["expected"] is None else duration(one["expected"])
+        yield (
+            f"document {printable(one['document'])}{more} on {printable(one['host'])}: running for "
+            f"{duration(one['running_for'])} since {one['started']:%Y-%m-%d %H:%M:%S} UTC "
+            f"(expected: {expected})"
+        )
+    if len(slow["listed"]) < slow["count"]:
+        yield f"and {slow['count'] - len(slow['listed']):,} others"
+
+
+def _host_lines(live: dict[str, Any]) -> Iterator[str]:
+    hosts = live.get("hosts") or {"known": 0, "blocked": 0, "listed": []}
+    yield f"{counted(hosts['known'], 'host')}, {hosts['blocked']:,} blocked"
+    for one in hosts["listed"]:
+        failures = ", ".join(f"{count:,} {kind}" for kind, count in one["failures"].items())
+        state = one["state"]
+        if one["blocked_for"] is not None:
+            state += f" for another {duration(one['blocked_for'])}"
+        yield (
+            f"{printable(one['host'])}: {state}, {one['done']:,} done, failed: {failures or 'none'}"
+        )
+        if one["reason"] and one["state"] != "used":
+            yield f"    {printable(one['reason'])}"
+    if len(hosts["listed"]) < hosts["known"]:
+        yield f"and {hosts['known'] - len(hosts['listed']):,} others"
+
+
+def _lists(found: dict[str, Any], *, hosts: bool, slow: bool) -> Iterator[str]:
+    live = found["master"]
+    if live is None:
+        yield f"campaign '{found['campaign']}' is not running"
+        return
+    if hosts:
+        yield from _host_lines(live)
+    if slow:
+        yield from _slow_lines(live)
+
+
+def _control(found: dict[str, Any], campaign: Path) -> Iterator[str]:
+    """The pause, the blocked hosts and the last commands."""
+    pause = found["control"]["pause"]
+    if pause:
+        why = f": {printable(pause['reason'])}" if pause["reason"] else ""
+        yield (
+            f"paused    by {_who(pause['by'])} at {_time(pause['at'])}{why}; to go on: "
+            f"{this_command()} resume {typed(campaign)}"
+        )
+    for block in found["control"]["blocks"]:
+        until = f" until {_time(block['until'])}" if block["until"] else ""
+        yield f"blocked   {printable(block['host'])}{until}, by {_who(block['by'])}"
+    for command in found["commands"]:
+        answer = command["answer"]
+        said = printable(answer["message"]) if answer else _unanswered(command)
+        by = _who(command["by"])
+        yield f"command   {_time(command['at'])} {printable(command['verb'])} by {by}: {said}"
+
+
+def _unanswered(command: dict[str, Any]) -> str:
+    return "no master took it" if command["taken"] is None else "not answered yet"
+
+
+def _who(by: dict[str, Any]) -> str:
+    return printable(f"{by['user']} on {by['host']}")
+
+
+def _time(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _lines(found: dict[str, Any], campaign: Path) -> Iterator[str]:
@@ -72,6 +161,22 @@ def _lines(found: dict[str, Any], campaign: Path) -> Iterator[str]:
             f"{live['tasks_waiting']} waiting for a worker, "
             f"{speed(live['jobs_per_second'])}, {_left(live['seconds_left'])}"
         )
+        hold = live.get("hold")
+        if hold and not (hold.get("kind") == HoldKind.PAUSE and found["control"]["pause"]):
+            yield f"held      {_held(hold, campaign)}"
+        count = (live.get("slow") or {}).get("count")
+        if count:
+            yield (
+                f"slow      {counted(count, 'task')} much slower than expected; to list them: "
+                f"{this_command()} status {typed(campaign)} --slow"
+            )
+        blocked = (live.get("hosts") or {}).get("blocked")
+        if blocked:
+            yield (
+                f"blocked   {counted(blocked, 'host')}; to see why: "
+                f"{this_command()} status {typed(campaign)} --hosts"
+            )
+    yield from _control(found, campaign)
     if found["recipe_mismatch"]:
         yield (
             "recipe    results were computed with another recipe; to see the difference: "
@@ -83,14 +188,69 @@ def _lines(found: dict[str, Any], campaign: Path) -> Iterator[str]:
         yield f"to see why documents failed: {this_command()} failures {typed(campaign)}"
 
 
+def _service_state(campaign: dict[str, Any], running: bool) -> str:
+    """The state of a campaign of a service, which cannot go on if the service does not run."""
+    state = SeatState(campaign["state"])
+    if not running and not state.is_end:
+        return "not running"
+    return "held" if state is SeatState.RUNNING and campaign["hold"] else state
+
+
+def _service_lines(found: dict[str, Any], folder: Path) -> Iterator[str]:
+    where = f"process {found['pid']}" if found["running"] else "not running"
+    yield (
+        f"service {found['service']}: {where}, {found['engine']}, "
+        f"{counted(found['workers'], 'worker')}, {counted(found['cores'], 'core')}"
+    )
+    headings = (
+        *("campaign", "priority", "weight", "share", "done", "failed", "running", "spooled"),
+        *("pending", "state", "file"),
+    )
+
+    def cells(one: dict[str, Any]) -> list[str]:
+        pending = "?" if one["pending"] is None else str(one["pending"])
+        numbers = [str(one[name]) for name in ("done", "failed", "running", "spooled")]
+        begin = [one["campaign"], str(one["priority"]), f"{one['weight']:g}"]
+        state = _service_state(one, found["running"])
+        return [*begin, f"{one['share']:.0%}", *numbers, pending, state, one["file"]]
+
+    yield from table(headings, map(cells, found["campaigns"]))
+    shared = found["trouble"]
+    if shared:
+        yield shared
+    for one in found["campaigns"]:
+        # A hold is often the trouble, too.
+        for text in dict.fromkeys((one["hold"], one["trouble"], one["error"])):
+            if text and text != shared:
+                yield f"{one['campaign']}: {text}"
+    for one in found["refused"]:
+        yield f"refused: {one['reason']}"
+    if not found["running"]:
+        yield f"to start the service: {this_command()} serve {typed(folder)}"
+
+
 @click.command()
-@campaign_argument
+@click.argument("campaign", type=click.Path(path_type=Path), default="campaign.yaml")
+@click.option("--hosts", is_flag=True, help="List hosts, those that are blocked first, and why.")
+@click.option("--slow", is_flag=True, help="List tasks that run much longer than expected.")
 @json_option
-def command(campaign: Path, output: Output) -> None:
+def command(campaign: Path, hosts: bool, slow: bool, output: Output) -> None:
     """Show how many documents are done, failed and pending.
+
+    CAMPAIGN may also be the folder of a service, or its service.yaml: then all campaigns are shown.
+    With --hosts or --slow, list what the running master knows of hosts or slow tasks instead.
 
     A result is stale if its document's molecule has changed since.
     """
+    if campaign.name == SERVICE_FILE or campaign.is_dir():
+        folder = campaign.parent if campaign.name == SERVICE_FILE else campaign
+        if hosts or slow:
+            raise UsageError(
+                "--hosts and --slow need one campaign; name the file of a campaign of the service"
+            )
+        service = published(folder)
+        output.show(service, _service_lines(service, folder))
+        return
     file = loaded(campaign)
     recipe: Recipe | None = None
     problems: list[dict[str, str]] = []
@@ -115,5 +275,22 @@ def command(campaign: Path, output: Output) -> None:
         message = f"there is no document in {place}{elsewhere}"
         output.warning(message)
         problems.append(as_json(message, ErrorCode.COLLECTION_EMPTY))
+    problems += _of_master(found["master"] or {}, campaign)
     found["problems"] = problems
-    output.show(found, _lines(found, campaign))
+    if hosts or slow:
+        output.show(found, _lists(found, hosts=hosts, slow=slow))
+    else:
+        output.show(found, _lines(found, campaign))
+
+
+def _of_master(live: dict[str, Any], campaign: Path) -> list[dict[str, str]]:
+    """What a running master reports: that it is held, and that tasks are slow."""
+    found = []
+    hold = live.get("hold")
+    if hold and not hold.get("is_routine"):
+        found.append(as_json(_held(hold, campaign), ErrorCode.CAMPAIGN_HELD))
+    count = (live.get("slow") or {}).get("count")
+    if count:
+        message = f"{counted(count, 'task')} much slower than expected"
+        found.append(as_json(message, ErrorCode.TASKS_SLOW))
+    return found

@@ -18,7 +18,16 @@ from rich.text import Text
 
 from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.cli.common import counted, typed
-from wqmaster.run.progress import Progress, RunState, counts, duration, line, speed, time_left
+from wqmaster.run.progress import (
+    Progress,
+    RunState,
+    counts,
+    duration,
+    line,
+    slowest,
+    speed,
+    time_left,
+)
 from wqmaster.system.this_command import this_command
 
 # Seconds between two plain lines, and between two hints that no worker is connected.
@@ -56,7 +65,13 @@ def _no_worker(progress: Progress) -> str | None:
     return f"no worker is connected; start one with: {progress.how_to_connect}"
 
 
-def _stop_words(times: int, grace: float) -> str:
+def stop_words(times: int, grace: float) -> str:
+    """What happens after Ctrl-C was pressed `times` times."""
+    if times == 1 and grace == math.inf:
+        return (
+            "draining: running tasks may finish, and what they return is stored; press Ctrl-C to "
+            "stop immediately"
+        )
     if times == 1:
         return (
             f"stopping: running tasks may finish within {grace:.0f} s, and what they return is "
@@ -65,7 +80,7 @@ def _stop_words(times: int, grace: float) -> str:
     return "stopping immediately; returned tasks stay in the spool for the next run"
 
 
-def _say(text: str, *, err: bool = False) -> None:
+def say(text: str, *, err: bool = False) -> None:
     """Print `text`; if the reader has exited, as `head` does, let the run continue silently."""
     try:
         click.echo(text, err=err)
@@ -76,37 +91,44 @@ def _say(text: str, *, err: bool = False) -> None:
 
 
 class PlainView:
-    """Prints one line every ten seconds, for pipes and batch logs."""
+    """Prints one line every ten seconds, for pipes and batch logs, and troubles as they begin."""
 
     _err = False  # whether notices go to standard error
+    _interval = PLAIN_LINE_INTERVAL_SECONDS  # between two lines if nothing begins
 
     def __init__(self) -> None:
         self._next = 0.0
         self._notices: list[str] = []
+        self._in_trouble = self._is_slow = False
 
     def begins(self, progress: Progress, why: str) -> None:
         """Print the first line."""
-        _say(_first_line(progress, why))
-        self._next = time.monotonic() + PLAIN_LINE_INTERVAL_SECONDS
+        say(_first_line(progress, why))
+        self._next = time.monotonic() + self._interval
         hint = _no_worker(progress)
         if hint:
-            _say(f"{progress.campaign}: {hint}")
+            say(f"{progress.campaign}: {hint}")
 
     def show(self, progress: Progress) -> None:
         """Print a line if one is due."""
         while self._notices:
-            _say(self._notices.pop(0), err=self._err)
-        if time.monotonic() < self._next:
-            return
-        self._next = time.monotonic() + PLAIN_LINE_INTERVAL_SECONDS
-        _say(line(progress))
-        hint = _no_worker(progress)
-        if hint:
-            _say(f"{progress.campaign}: {hint}")
+            say(self._notices.pop(0), err=self._err)
+        in_trouble, is_slow = bool(progress.trouble), bool(progress.slow)
+        begins = (in_trouble and not self._in_trouble) or (is_slow and not self._is_slow)
+        self._in_trouble, self._is_slow = in_trouble, is_slow
+        if begins or time.monotonic() >= self._next:
+            self._next = time.monotonic() + self._interval
+            self._print(progress)
+
+    def _print(self, progress: Progress) -> None:
+        say(line(progress))
+        for hint in (_no_worker(progress), slowest(progress.slow)):
+            if hint:
+                say(f"{progress.campaign}: {hint}")
 
     def stopping(self, times: int, grace: float) -> None:
         """Let the next `show` print a notice, since a signal handler must not print."""
-        self._notices.append(_stop_words(times, grace))
+        self._notices.append(stop_words(times, grace))
 
 
 class LiveView:
@@ -135,7 +157,7 @@ class LiveView:
 
     def stopping(self, times: int, grace: float) -> None:
         """Show a notice below the view."""
-        self._notice = _stop_words(times, grace)
+        self._notice = stop_words(times, grace)
 
     def _drawn(self, progress: Progress) -> Group:
         ended = progress.all_done + progress.all_failed
@@ -163,7 +185,8 @@ class LiveView:
             table.add_row("attempts", f"{progress.attempts_failed:,} failed and retried")
         for name, count in failures.most_common(8):
             table.add_row("", f"{count:,} {name}")
-        notices = [progress.trouble, _no_worker(progress), self._notice]
+        slow = slowest(progress.slow)
+        notices = [progress.trouble, _no_worker(progress), slow, self._notice]
         return Group(
             Text(self._title, style="bold"),
             bar,
@@ -173,13 +196,18 @@ class LiveView:
 
 
 class QuietView(PlainView):
-    """Shows nothing but the notice that the run is stopping."""
+    """Shows nothing but troubles, and the notice that the run is stopping."""
 
     _err = True
+    _interval = math.inf
 
     def begins(self, progress: Progress, why: str) -> None:
         """Print nothing."""
         self._next = math.inf
+
+    def _print(self, progress: Progress) -> None:
+        if progress.trouble:
+            say(f"{progress.campaign}: {progress.trouble}", err=True)
 
 
 @contextlib.contextmanager
@@ -221,15 +249,15 @@ def summary(progress: Progress, loaded: LoadedCampaign, path: Path) -> None:
         ("results", f"{database.name}.{database.collection}, field {loaded.campaign.output_key}"),
         ("folder", str(loaded.folder)),
     ]
-    _say(f"\n{loaded.campaign.campaign}: {progress.state}")
+    say(f"\n{loaded.campaign.campaign}: {progress.state}")
     for name, value in rows:
-        _say(f"  {name:<20} {value}")
+        say(f"  {name:<20} {value}")
     notes = [*progress.notes]
     if progress.mended:
         retried = counted(progress.mended, "failed document")
         notes.append(f"retried {retried} that had changed")
     for note in notes:
-        _say(f"  {'note':<20} {note}")
+        say(f"  {'note':<20} {note}")
     # A private server stopped when the run ended, so the user must start it first.
     own = database.uri is None
     suggestions = [
@@ -240,4 +268,4 @@ def summary(progress: Progress, loaded: LoadedCampaign, path: Path) -> None:
         else ("to print the database's address", "db url"),
     ]
     for purpose, verb in suggestions:
-        _say(f"{purpose}: {this_command()} {verb} {typed(path)}")
+        say(f"{purpose}: {this_command()} {verb} {typed(path)}")

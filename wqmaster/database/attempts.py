@@ -284,6 +284,15 @@ class Ledger:
         for entry in self._failures.find(query, {"document": 1}):
             yield entry["document"]
 
+    def attempted(self, kind: str) -> Iterator[Any]:
+        """Yield the ids of documents of which an attempt failed with the class `kind`.
+
+        The document itself has not failed by this attempt; ids can occur more than once.
+        """
+        query: Document = {**self._mine, "final": False, "class": kind}
+        for entry in self._failures.find(query, {"document": 1}):
+            yield entry["document"]
+
 
 _OF_HISTORY = (
     *("document", "attempt", "final", "class", "step", "remedy", "retried"),

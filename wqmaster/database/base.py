@@ -3,13 +3,22 @@
 `documents.Store` implements it with MongoDB, `wqmaster.testing` in memory.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from wqmaster.campaign.models import Campaign
 from wqmaster.database.attempts import History
+from wqmaster.database.orders import CommandStore
 from wqmaster.database.results import Result
 from wqmaster.jobs.molecule import Document
+
+
+class SearchGoesOn(Exception):
+    """A search has found nothing yet, and goes on after the id in `after`."""
+
+    def __init__(self, after: tuple[Any] | None) -> None:
+        super().__init__("the search goes on")
+        self.after = after
 
 
 class AttemptStore(Protocol):
@@ -23,6 +32,18 @@ class AttemptStore(Protocol):
 
     def reopen(self, documents: Sequence[Any]) -> None:
         """Mark these documents as no longer failed, because they were changed."""
+
+    def failed(self, kind: str | None = None) -> Iterator[Any]:
+        """Yield the ids of all failed documents, or of those that failed with the class `kind`."""
+
+    def attempted(self, kind: str) -> Iterator[Any]:
+        """Yield the ids of documents of which an attempt failed with the class `kind`.
+
+        The document itself has not failed by this attempt; ids can occur more than once.
+        """
+
+    def retry_all(self, documents: Sequence[Any]) -> int:
+        """Let the failed ones among these documents run again; return how many."""
 
 
 class ResultStore(Protocol):
@@ -55,9 +76,8 @@ class PresenceStore(Protocol):
 class CampaignStore(Protocol):
     """The documents of a campaign, with their results and failures."""
 
-    @property
-    def campaign(self) -> Campaign:
-        """The campaign, with the fields that its task function needs."""
+    # The campaign, with the fields that its task function needs.
+    campaign: Campaign
 
     @property
     def ledger(self) -> AttemptStore:
@@ -71,14 +91,24 @@ class CampaignStore(Protocol):
     def presence(self) -> PresenceStore:
         """The master's lock and status."""
 
+    @property
+    def commands(self) -> CommandStore:
+        """The commands to the master, and the orders that outlive it."""
+
     def page(self, after: tuple[Any] | None, limit: int) -> list[Document]:
         """The next documents without a result, in the order of `_id`: at most `limit` of them.
 
         They follow the id in `after`, or are the first ones if `after` is None.
+
+        Raises:
+            SearchGoesOn: none is found yet; the next call is to begin after the id in the error.
         """
 
     def get(self, document_ids: Sequence[Any]) -> list[Document]:
         """The documents among these that still have no result."""
+
+    def matching(self, query: Document) -> Iterator[Any]:
+        """Yield the ids of all documents that `query` selects, whatever the campaign's query."""
 
     def molecules(self, document_ids: Sequence[Any]) -> dict[str, str | None]:
         """The current fingerprint of each document's molecule, keyed by `key_of(_id)`.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pymongo.database import Database
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from wqmaster.campaign.models import Campaign
 from wqmaster.error_codes import ErrorCode
@@ -90,10 +90,13 @@ class Presence:
             )
 
     def unlock(self, token: str) -> None:
-        """Release the lock if the master `token` holds it."""
-        self._campaigns.update_one(
-            {"_id": self._campaign, "lock.owner": token}, {"$set": {"lock": None}}
-        )
+        """Release the lock if the master `token` holds it, and the database answers.
+
+        The lock of a process that has ended is free, too.
+        """
+        mine = {"_id": self._campaign, "lock.owner": token}
+        with contextlib.suppress(PyMongoError):
+            self._campaigns.update_one(mine, {"$set": {"lock": None}})
 
     def published(self) -> Document | None:
         """The last status of the running master, with `master` (host, pid); None if none runs."""

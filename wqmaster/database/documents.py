@@ -15,9 +15,12 @@ from wqmaster.database import address, reference_atoms
 from wqmaster.database.address import redacted
 from wqmaster.database.attempts import Ledger, key_of
 from wqmaster.database.audits import Audits
+from wqmaster.database.base import SearchGoesOn
 from wqmaster.database.campaign_lock import Presence
+from wqmaster.database.commands import Commands
 from wqmaster.database.history import ResultHistory
-from wqmaster.database.reasons import AUTHENTICATION_FAILED_CODE, reason
+from wqmaster.database.paging import Pages
+from wqmaster.database.reasons import AUTHENTICATION_FAILED_CODE, is_about_access, reason
 from wqmaster.database.reference_atoms import REFERENCE_ATOM
 from wqmaster.database.result_reader import ResultReader
 from wqmaster.database.results import Results
@@ -81,16 +84,20 @@ class Store:
                     "check user and password in 'database: uri:'; '%' and '+' in a password must "
                     f"be percent-encoded: {address.ENCODER}"
                 )
+            refused = is_about_access(error)
             raise DatabaseError(
-                f"the database {redacted(uri)} cannot be reached: {reason(error)}; {hint}"
+                f"the database {redacted(uri)} cannot be reached: {reason(error)}; {hint}",
+                code=ErrorCode.DATABASE_REFUSES if refused else ErrorCode.DATABASE_UNREACHABLE,
             ) from error
         database = self._client[campaign.database.name]
         self.documents = database[campaign.database.collection].with_options(
             write_concern=WriteConcern(w=1, j=True)
         )
+        self._pages = Pages(self.documents)
         self.ledger = Ledger(database, campaign)
         self._recipes = database["wqmaster.recipes"]
         self.presence = Presence(database, campaign, self.documents.full_name)
+        self.commands = Commands(database, campaign)
         self.results = Results(self.documents, campaign, self._projection())
         self.reader = ResultReader(self.documents, campaign.output_key, self._projection())
         self.history = ResultHistory(database, campaign)
@@ -101,10 +108,19 @@ class Store:
         """Close the connections."""
         self._client.close()
 
+    def ping(self) -> None:
+        """Ask the server whether it answers.
+
+        Raises:
+            PyMongoError: it does not.
+        """
+        self._client.admin.command("ping")
+
     def prepare(self) -> None:
         """Create the indexes that are missing."""
         self.ledger.prepare()
         self.history.prepare()
+        self.commands.prepare()
 
     # --- documents ---------------------------------------------------------------------------
 
@@ -139,21 +155,21 @@ class Store:
     def page(self, after: tuple[Any] | None, limit: int) -> list[Document]:
         """The next documents without a result, in the order of `_id`: at most `limit` of them.
 
-        They follow the id in `after`, or are the first ones if `after` is None. The query uses
-        `min` on the index of `_id`, because `{_id: {$gt: x}}` finds only ids of x's type.
+        They follow the id in `after`, or are the first ones if `after` is None.
+
+        Raises:
+            SearchGoesOn: none is found yet, since many documents have a result; see `paging.py`.
         """
-        cursor = (
-            self.documents.find(self._undone(), self._projection())
-            .sort("_id", ASCENDING)
-            .hint([("_id", ASCENDING)])
-            .limit(limit + 1)
-        )
-        if after is not None:
-            cursor = cursor.min([("_id", after[0])])
-        page = list(cursor)
-        if page and after is not None and page[0]["_id"] == after[0]:
-            del page[0]
-        return page[:limit]
+        return self._pages.next(self._undone(), self._projection(), after, limit)
+
+    def any_left(self) -> bool:
+        """Whether any document that the query selects has no result."""
+        after: tuple[Any] | None = None
+        while True:
+            try:
+                return bool(self.page(after, 1))
+            except SearchGoesOn as found:
+                after = found.after
 
     def stream(self) -> Iterator[Document]:
         """Yield all documents that the query selects, with or without a result."""
@@ -180,6 +196,11 @@ class Store:
         """The ids among `document_ids` whose documents `query` selects."""
         both = {"$and": [{"_id": {"$in": list(document_ids)}}, query]}
         return [found["_id"] for found in self.documents.find(both, {"_id": 1})]
+
+    def matching(self, query: Document) -> Iterator[Any]:
+        """Yield the ids of all documents that `query` selects, whatever the campaign's query."""
+        for found in self.documents.find(query, {"_id": 1}):
+            yield found["_id"]
 
     def molecules(self, document_ids: Sequence[Any]) -> dict[str, str | None]:
         """The current fingerprint of each document's molecule, keyed by `key_of(_id)`.
@@ -274,6 +295,14 @@ class Store:
         failures = self.ledger.by_class()
         undone = self.documents.count_documents(self._undone(), **bound)
         return Counts(done, sum(failures.values()), undone, failures)
+
+    def done_up_to(self, count: int, seconds: float) -> int:
+        """How many documents are done, counted up to `count`; 0 if that takes too long."""
+        bound: dict[str, Any] = {"maxTimeMS": int(seconds * 1000)}
+        try:
+            return self.documents.count_documents(self._done(), limit=count, **bound)
+        except ExecutionTimeout:
+            return 0
 
     def partly_done(self) -> dict[str, int]:
         """For each step, how many documents lack its result but have a result of another step.

@@ -1,9 +1,9 @@
 """A private MongoDB server in the campaign's folder, for campaigns that name no database.
 
-It listens on a Unix socket that only its owner can open, so it needs no port and no password. Each
-command that uses the server holds a shared lock. The last one to end stops the server, unless
-`db start` started it. If that last command is killed with -9, the server runs until the next
-command that uses it ends.
+It listens on a Unix socket that only its owner can open, and asks for a password, too
+(`private_password.py`). Each command that uses the server holds a shared lock. The last one to end
+stops the server, unless `db start` started it. If that last command is killed with -9, the server
+runs until the next command that uses it ends.
 """
 
 import contextlib
@@ -15,18 +15,22 @@ import select
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote
+from typing import IO
 
+from wqmaster.database.private_password import PrivatePassword
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import DatabaseError
 from wqmaster.system.files import check_writable, rotate
 from wqmaster.system.lines import last_line
+from wqmaster.system.private import open_private, write_private
 from wqmaster.system.processes import command_line
+from wqmaster.system.this_command import this_command
 
 # Time limits for the server to respond after its start, and to stop.
 START_TIMEOUT_SECONDS = 600.0
@@ -80,11 +84,15 @@ class Mongod:
             base = Path(tempfile.gettempdir()) / f"wqmaster-{os.getuid()}"
             place = base / f"{short}.sock"
         self.socket = place
+        self._password = PrivatePassword(folder / "secret", place)
 
     @property
     def uri(self) -> str:
-        """The address for MongoDB clients on this machine."""
-        return f"mongodb://{quote(str(self.socket), safe='')}/?directConnection=true"
+        """The address for MongoDB clients on this machine, with the password: a secret.
+
+        Before the server's first start, it contains no password.
+        """
+        return self._password.uri
 
     @property
     def exists(self) -> bool:
@@ -114,7 +122,7 @@ class Mongod:
     @contextlib.contextmanager
     def _starting(self) -> Iterator[None]:
         """Let only one process at a time start or stop the server, for the duration of a `with`."""
-        with (self.folder / "starting").open("w") as lock:
+        with open_private(self.folder / "starting", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
@@ -126,6 +134,13 @@ class Mongod:
                 break
             time.sleep(0.05)
         else:
+            if not self._password.admit():
+                raise DatabaseError(
+                    f"the private MongoDB server in {self.folder} runs, but its password file "
+                    f"{self._password.file} is missing or was replaced; stop the server with "
+                    f"'{this_command()} db stop', and run this command again",
+                    code=ErrorCode.DATABASE_REFUSES,
+                )
             return
         elsewhere = self.elsewhere()
         if elsewhere is not None:
@@ -134,15 +149,26 @@ class Mongod:
         rotate(self.log)
         self.data.mkdir(mode=0o700, exist_ok=True)
         self.socket.parent.mkdir(mode=0o700, exist_ok=True)
-        if self.socket.parent.stat().st_uid != os.getuid():
+        found = self.socket.parent.lstat()
+        if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode):
             raise DatabaseError(
                 f"the folder {self.socket.parent} belongs to another user",
                 code=ErrorCode.FOLDER_NOT_PRIVATE,
             )
-        self._host.write_text(f"{socket.gethostname()}\n")
+        write_private(self._host, f"{socket.gethostname()}\n")
+        self._launch(program, "--auth")
+        if not self._password.admit():
+            # The password file was lost. Whoever can start the server owns its data anyway.
+            self._stop()
+            self._launch(program)
+            self._password.reset()
+            self._stop()
+            self._launch(program, "--auth")
+
+    def _launch(self, program: str, *options: str) -> None:
         process = subprocess.Popen(
             [
-                *(program, "--dbpath", str(self.data), "--bind_ip", str(self.socket)),
+                *(program, "--dbpath", str(self.data), "--bind_ip", str(self.socket), *options),
                 # Without it, mongod also creates /tmp/mongodb-27017.sock, on which servers collide.
                 "--nounixsocket",
                 *("--filePermissions", "0700", "--wiredTigerCacheSizeGB", "1"),
@@ -175,7 +201,9 @@ class Mongod:
                 return False
         client: MongoClient[dict[str, object]]
         with contextlib.suppress(PyMongoError):
-            with MongoClient(self.uri, serverSelectionTimeoutMS=2000) as client:
+            # A ping needs no password.
+            address = self._password.address()
+            with MongoClient(address, serverSelectionTimeoutMS=2000) as client:
                 client.admin.command("ping")
             return True
         return False
@@ -224,6 +252,11 @@ class Mongod:
             time.sleep(0.02)
         self.socket.unlink(missing_ok=True)
 
+    def _prepare(self) -> None:
+        with contextlib.suppress(OSError):  # check_writable gives the reason
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        check_writable(self.folder)
+
     def start(self) -> None:
         """Start the server, and keep it running until `stop`.
 
@@ -231,10 +264,23 @@ class Mongod:
             DatabaseError: the server cannot be started.
             FolderError: its folder is not writable.
         """
-        check_writable(self.folder)
+        self._prepare()
         with self._starting():
             self._start()
-            self._stays.touch()
+            write_private(self._stays, "")
+
+    def revive(self) -> None:
+        """Start the server again if it has died although it is in use (see `used`).
+
+        Raises:
+            DatabaseError: the server cannot be started.
+            OSError: its folder is gone, for example.
+        """
+        # The server was a child of this process, if this process started it.
+        with contextlib.suppress(OSError, ValueError):
+            os.waitpid(int((self.data / "mongod.lock").read_text()), os.WNOHANG)
+        with self._starting():
+            self._start()
 
     def stop(self) -> bool:
         """Stop the server; return whether it was running."""
@@ -253,8 +299,8 @@ class Mongod:
         Raises:
             DatabaseError, FolderError: as for `start`.
         """
-        check_writable(self.folder)
-        with self._users.open("w") as users:
+        self._prepare()
+        with open_private(self._users, "w") as users:
             with self._starting():
                 fcntl.flock(users, fcntl.LOCK_SH)
             try:
@@ -262,7 +308,26 @@ class Mongod:
                     self._start()
                 yield self.uri
             finally:
-                with self._starting(), contextlib.suppress(BlockingIOError):
-                    fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    if not self._stays.exists():
-                        self._stop()
+                self._leave(users)
+
+    def _leave(self, users: IO[str]) -> None:
+        """Stop the server if nobody else uses it."""
+        with self._starting(), contextlib.suppress(BlockingIOError):
+            fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not self._stays.exists():
+                self._stop()
+
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """Let the server run for the duration of a `with` once another process has started it.
+
+        Raises:
+            FolderError: its folder is not writable.
+        """
+        check_writable(self.folder)
+        with self._users.open("w") as users:
+            fcntl.flock(users, fcntl.LOCK_SH)
+            try:
+                yield
+            finally:
+                self._leave(users)

@@ -8,6 +8,10 @@ import re
 from pymongo.errors import BulkWriteError, ExecutionTimeout, OperationFailure, PyMongoError
 
 UNAUTHORIZED_CODE, AUTHENTICATION_FAILED_CODE = 13, 18  # MongoDB's error codes
+# Codes of errors about the user: UserNotFound, Unauthorized, AuthenticationFailed, and Atlas' own.
+_ACCESS_CODES = (11, UNAUTHORIZED_CODE, AUTHENTICATION_FAILED_CODE, 8000)
+# Codes of a bad query: BadValue, FailedToParse, TypeMismatch, an invalid regex.
+_QUERY_CODES = (2, 9, 14, 51091)
 _MAX_CHARACTERS = 300
 _SURPLUS = re.compile(
     r",? full error: .*| \(configured timeouts: [^)]*\)|, Timeout: .*|,? Topology Description.*"
@@ -47,6 +51,18 @@ def reason(error: Exception) -> str:
     if isinstance(error, PyMongoError):
         return next((words for said, words in _CONNECTION if said in text), text)
     return text
+
+
+def is_about_access(error: Exception) -> bool:
+    """Whether the server refuses the user, and not what was asked."""
+    return isinstance(error, OperationFailure) and error.code in _ACCESS_CODES
+
+
+def is_about_query(error: Exception) -> bool:
+    """Whether the server does not understand a query, and would give the same answer again."""
+    if isinstance(error, BulkWriteError):
+        return False
+    return isinstance(error, OperationFailure) and error.code in _QUERY_CODES
 
 
 def plain(text: str) -> str:

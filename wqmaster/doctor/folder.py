@@ -140,7 +140,7 @@ def secrets(case: Case) -> Iterator[Finding]:
     """Check the workers' password, and the TLS key and certificate."""
     if case.loaded is None:
         return
-    folder = case.loaded.folder
+    folder = case.loaded.workforce_folder
     password = folder / "password"
     if not os.path.lexists(password):
         yield Finding("password", "ok", f"the first run creates {password}")

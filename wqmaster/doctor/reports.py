@@ -73,7 +73,7 @@ def hosts(case: Case) -> Iterator[Finding]:
     """Report hosts on which worker.sh found a problem, according to the logs of workers."""
     if case.loaded is None:
         return
-    folder = case.loaded.folder / "factory"
+    folder = case.loaded.workforce_folder / "factory"
     if not folder.is_dir():
         return
     found: list[tuple[float, Path]] = []

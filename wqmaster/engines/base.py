@@ -1,6 +1,6 @@
 """The contract that every engine fulfills: it takes tasks and returns archives."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
@@ -33,6 +33,8 @@ class Returned:
     started: float  # seconds since 1970
     finished: float  # seconds since 1970
     message: str = ""  # the last lines of the runner's output
+    # The checksum of the inputs that were sent, which the spool adds; "" in older spools.
+    inputs: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,15 @@ class EngineStats:
     running: int = 0  # tasks on workers
     bytes_sent: int = 0  # bytes sent to workers since the engine started
     workers_lost: int = 0  # workers that disappeared while they had tasks
+
+
+@dataclass(frozen=True)
+class RunningTask:
+    """A task that a worker has received."""
+
+    task_id: str
+    host: str  # the worker's host, as it names itself
+    started: float  # when the worker had received the task's inputs, in seconds since 1970
 
 
 class Engine(Protocol):
@@ -62,8 +73,15 @@ class Engine(Protocol):
     def wait(self, seconds: float) -> Returned | None:
         """The next task that ends; None if none ends within `seconds` (plus about one second)."""
 
-    def hungry(self) -> int:
-        """How many more tasks should be submitted now to keep the workers busy."""
+    def hungry(self, priority: int | None = None) -> int:
+        """How many more tasks should be submitted now to keep the workers busy.
+
+        With `priority`, these are tasks of this priority: waiting tasks of a lower one, which they
+        overtake, do not count.
+        """
+
+    def waiting(self) -> list[str]:
+        """The ids of the tasks that no worker has received."""
 
     def cancel(self, task_id: str) -> None:
         """End the task, whether it waits or runs, and never return it. Ignore unknown ids."""
@@ -71,8 +89,18 @@ class Engine(Protocol):
     def cancel_waiting(self) -> list[str]:
         """Cancel the tasks that no worker has received, and return their ids."""
 
+    def running(self) -> list[RunningTask]:
+        """The tasks on workers, with their hosts."""
+
     def block_host(self, host: str, seconds: float) -> None:
-        """Send no tasks to `host` for `seconds`."""
+        """Send no tasks to `host` for `seconds`, then one, and no more until `unblock_host`.
+
+        If that task returns and the caller does not decide, the host gets another one. A manager
+        that fills several cores at once can send as many before the engine sees the first.
+        """
+
+    def unblock_host(self, host: str) -> None:
+        """Send tasks to `host` as to any other."""
 
     def stats(self) -> EngineStats:
         """The current counts of workers and tasks."""

@@ -71,7 +71,8 @@ def choose(campaign: Campaign) -> tuple[str, str]:
 def create(name: str, loaded: LoadedCampaign, slots: int, environ: Mapping[str, str]) -> Engine:
     """Create the engine `name`, with the password and the logs in the campaign's folder.
 
-    The local engine runs `slots` tasks at a time, with the environment variables `environ`.
+    The local engine runs `slots` jobs of the campaign's size at a time, with the environment
+    variables `environ`.
 
     Raises:
         EngineError: the engine is not installed or cannot be started, or the campaign gives a
@@ -80,14 +81,14 @@ def create(name: str, loaded: LoadedCampaign, slots: int, environ: Mapping[str, 
     if name == "local":
         from wqmaster.engines.local import LocalEngine
 
-        return LocalEngine(slots, environ)
+        return LocalEngine(slots, environ, loaded.campaign.resources.cores)
     why = why_not(name)
     if why is not None:
         raise EngineError(
             f"{why}; {INSTALL_ADVICE}, or use --engine local",
             code=ErrorCode.ENGINE_NOT_INSTALLED,
         )
-    campaign, folder = loaded.campaign, loaded.folder
+    campaign, folder = loaded.campaign, loaded.workforce_folder
     asked = campaign.engine
     catalog = asked.catalog or os.environ.get("CATALOG_HOST")
     if asked.name and not catalog:

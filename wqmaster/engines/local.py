@@ -9,6 +9,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from bisect import insort
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,13 +17,15 @@ from pathlib import Path
 from typing import IO, cast
 
 from wqmaster.engines import tries
-from wqmaster.engines.base import RUNNER, EngineStats, Returned, TaskResult
+from wqmaster.engines.base import RUNNER, EngineStats, Returned, RunningTask, TaskResult
 from wqmaster.jobs.job import Input, Task
 
 # How many times a task's runner is killed from outside before the task counts as lost.
 _MAX_LOSSES_PER_TASK = 5
 # How many bytes at the end of a runner's output are kept.
 _MESSAGE_TAIL_BYTES = 2000
+# Seconds until a task is tried again that could not be started.
+_PAUSE_SECONDS = 1.0
 _CACHE_PREFIX = "wqmaster-cache-"
 
 
@@ -68,7 +71,7 @@ def _new_cache() -> tuple[Path, int]:
 
 
 class LocalEngine:
-    """Runs `slots` tasks at a time.
+    """Runs `slots` tasks of `slot_cores` cores at a time, or more if they need fewer cores.
 
     A killed runner counts as a lost worker, and its task runs again. If the master is killed, the
     kernel sends SIGTERM to each runner (if `setpriv` is installed), and the runner ends the
@@ -78,10 +81,14 @@ class LocalEngine:
     name = "local"
     port = None
 
-    def __init__(self, slots: int, environ: Mapping[str, str]) -> None:
+    def __init__(self, slots: int, environ: Mapping[str, str], slot_cores: int = 1) -> None:
         self.slots = slots
+        self._slot_cores = slot_cores
+        self.cores = slots * slot_cores
+        self._slot_cores = slot_cores
         self._environ = dict(environ)
-        self._waiting: deque[_Run] = deque()
+        # Tasks of a higher priority come first, and tasks of the same one in their order.
+        self._waiting: list[_Run] = []
         self._running: dict[str, _Run] = {}
         self._ended: deque[_Run] = deque()
         self._selector = selectors.DefaultSelector()
@@ -89,39 +96,75 @@ class LocalEngine:
         self._cached: dict[Input, Path] = {}
         self._bytes_sent = 0
         self._losses = 0
+        self._paused_until = 0.0
+        self._trouble: str | None = None
         setpriv = shutil.which("setpriv")
         self._prefix = [setpriv, "--pdeathsig", "TERM"] if setpriv else []
 
+    def resize(self, slots: int) -> None:
+        """Change how many tasks may run at a time."""
+        self.slots = slots
+        self.cores = slots * self._slot_cores
+
     def submit(self, task: Task, folder: Path) -> None:
         """Put `task` in the queue, and start it if a slot is free."""
-        self._waiting.append(_Run(task, folder))
+        self._queue(_Run(task, folder))
         self._start()
 
+    def _queue(self, run: _Run) -> None:
+        insort(self._waiting, run, key=lambda run: -run.task.priority)
+
+    def _fits(self, task: Task) -> bool:
+        """Whether enough cores are free; a task that is too large for all of them runs alone."""
+        used = sum(run.task.cores for run in self._running.values())
+        return used + min(task.cores, self.cores) <= self.cores
+
     def _start(self) -> None:
-        while self._waiting and len(self._running) < self.slots:
-            run = self._waiting.popleft()
-            self._prepare(run)
-            run.output.clear()
-            run.started = time.time()
-            run.overdue = False
-            limit = run.task.time_limit_per_job
-            run.process = subprocess.Popen(
-                [*self._prefix, "sh", "runner.sh", run.task.compression, str(limit)],
-                cwd=run.sandbox,
-                env={**self._environ, "WQMASTER_SOFTWARE": str(self._cache / "software")},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-            self._running[run.task.id] = run
-            pipe = cast("IO[bytes]", run.process.stdout)
-            os.set_blocking(pipe.fileno(), False)
-            self._selector.register(pipe, selectors.EVENT_READ, run)
+        if time.monotonic() < self._paused_until:
+            return
+        while self._waiting and self._fits(self._waiting[0].task):
+            run = self._waiting.pop(0)
+            if run.folder.parent.is_dir() and not (run.folder / "inputs.tar").exists():
+                # The folder is gone. The task must not hold up those behind it.
+                self._ended.append(run)
+                continue
+            try:
+                self._begin(run)
+            except OSError as error:
+                # The disk can be full, or the folder away: the task is tried again.
+                shutil.rmtree(run.sandbox, ignore_errors=True)
+                self._waiting.insert(0, run)
+                self._paused_until = time.monotonic() + _PAUSE_SECONDS
+                where = f"{error.filename}: " if error.filename else ""
+                self._trouble = f"a task cannot be started: {where}{error.strerror or error}"
+                return
+            self._trouble = None
+
+    def _begin(self, run: _Run) -> None:
+        self._prepare(run)
+        run.output.clear()
+        run.started = time.time()
+        run.overdue = False
+        limit = run.task.time_limit_per_job
+        run.process = subprocess.Popen(
+            [*self._prefix, "sh", "runner.sh", run.task.compression, str(limit)],
+            cwd=run.sandbox,
+            env={**self._environ, "WQMASTER_SOFTWARE": str(self._cache / "software")},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        self._running[run.task.id] = run
+        pipe = cast("IO[bytes]", run.process.stdout)
+        os.set_blocking(pipe.fileno(), False)
+        self._selector.register(pipe, selectors.EVENT_READ, run)
 
     def _prepare(self, run: _Run) -> None:
         shutil.rmtree(run.sandbox, ignore_errors=True)
-        (run.sandbox / "shared").mkdir(parents=True)
+        # Parents are not created: a spool that is away must not be replaced by another one.
+        run.sandbox.mkdir()
+        (run.sandbox / "shared").mkdir()
         shutil.copyfile(RUNNER, run.sandbox / "runner.sh")
         inputs = run.folder / "inputs.tar"
         shutil.copyfile(inputs, run.sandbox / "inputs.tar")
@@ -137,10 +180,12 @@ class LocalEngine:
     def wait(self, seconds: float) -> Returned | None:
         """The next task that ends; None if none ends within `seconds`."""
         deadline = time.monotonic() + seconds
-        while not self._ended:
+        self._start()
+        # Without the spool, the outputs would seem to be missing.
+        while not self._ended or not self._ended[0].folder.parent.is_dir():
             left = deadline - time.monotonic()
             self._listen(max(0.0, min(left, 1.0)))
-            if left <= 0 and not self._ended:
+            if left <= 0:
                 return None
         return self._result(self._ended.popleft())
 
@@ -173,7 +218,7 @@ class LocalEngine:
             run.losses += 1
             self._losses += 1
             if run.losses < _MAX_LOSSES_PER_TASK:
-                self._waiting.append(run)
+                self._queue(run)
                 self._start()
                 return
         self._ended.append(run)
@@ -194,7 +239,9 @@ class LocalEngine:
         return run.process.wait()
 
     def _result(self, run: _Run) -> Returned:
-        assert run.process is not None  # noqa: S101
+        if run.process is None:
+            now, text = time.time(), f"there are no inputs in {run.folder}"
+            return Returned(run.task.id, TaskResult.ERROR, 1, os.uname().nodename, now, now, text)
         code = run.process.returncode
         outputs = run.sandbox / "outputs.tar"
         if outputs.exists():
@@ -209,13 +256,24 @@ class LocalEngine:
         host, message = os.uname().nodename, run.output.decode(errors="replace")
         return Returned(run.task.id, result, code, host, run.started, run.finished, message)
 
-    def hungry(self) -> int:
+    def hungry(self, priority: int | None = None) -> int:
         """How many more tasks it takes to fill every slot and have as many tasks waiting."""
-        return max(0, 2 * self.slots - len(self._running) - len(self._waiting) - len(self._ended))
+        waiting = [
+            run for run in self._waiting if priority is None or run.task.priority >= priority
+        ]
+        runs = (*self._running.values(), *self._waiting)
+        least = min((run.task.cores for run in runs), default=self._slot_cores)
+        slots = max(1, self.cores // least)
+        return max(0, 2 * slots - len(self._running) - len(waiting) - len(self._ended))
+
+    def waiting(self) -> list[str]:
+        """The ids of the tasks that have not started."""
+        return [run.task.id for run in self._waiting]
 
     def cancel(self, task_id: str) -> None:
         """End the task, and never return it."""
-        for queue in (self._waiting, self._ended):
+        queues: tuple[list[_Run] | deque[_Run], ...] = (self._waiting, self._ended)
+        for queue in queues:
             for run in [run for run in queue if run.task.id == task_id]:
                 queue.remove(run)
                 shutil.rmtree(run.sandbox, ignore_errors=True)
@@ -234,14 +292,22 @@ class LocalEngine:
             shutil.rmtree(run.sandbox, ignore_errors=True)
         return [run.task.id for run in waiting]
 
+    def running(self) -> list[RunningTask]:
+        """The tasks that have started."""
+        host = os.uname().nodename
+        return [RunningTask(run.task.id, host, run.started) for run in self._running.values()]
+
     def block_host(self, host: str, seconds: float) -> None:
         """Do nothing, since there is no other host."""
 
+    def unblock_host(self, host: str) -> None:
+        """Do nothing, since no host is ever blocked."""
+
     def stats(self) -> EngineStats:
-        """The current counts; all slots together count as one worker with one core per slot."""
+        """The current counts; all slots together count as one worker with all their cores."""
         return EngineStats(
             workers=1,
-            cores=self.slots,
+            cores=self.cores,
             waiting=len(self._waiting),
             running=len(self._running),
             bytes_sent=self._bytes_sent,
@@ -249,8 +315,8 @@ class LocalEngine:
         )
 
     def trouble(self) -> str | None:
-        """None, since no worker has to connect."""
-        return None
+        """Why a task cannot be started now; None if all can."""
+        return self._trouble
 
     def how_to_connect(self) -> str | None:
         """None, since no workers connect."""

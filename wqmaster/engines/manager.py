@@ -62,6 +62,14 @@ class Report:
     failure: str  # the library's name for the result; "" for success
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a task runs, and since when."""
+
+    host: str
+    started: float  # when the worker had received the inputs, in seconds since 1970
+
+
 class Manager(ABC):
     """A manager, whose methods hide the differences between the two bindings.
 
@@ -85,6 +93,10 @@ class Manager(ABC):
     @abstractmethod
     def stats(self) -> ManagerStats:
         """The manager's current counts of workers, cores and tasks."""
+
+    @abstractmethod
+    def set_password(self, file: Path) -> None:
+        """Admit only workers with the password in `file` from now on; connected ones stay."""
 
     @abstractmethod
     def set_fast_abort(self, category: str, factor: float) -> None:
@@ -116,6 +128,10 @@ class Manager(ABC):
     @abstractmethod
     def is_waiting(self, handle: Any) -> bool:
         """Whether the task still waits for a worker."""
+
+    @abstractmethod
+    def place(self, handle: Any) -> Place | None:
+        """Where the task runs; None if no worker has it."""
 
     @abstractmethod
     def cancel(self, handle: Any) -> None:

@@ -1,11 +1,12 @@
 """The ndcctools engine, with a manager for Work Queue or TaskVine."""
 
+import logging
 import os
-import time
 from pathlib import Path
 
 from wqmaster.engines import ndcctools, tries
-from wqmaster.engines.base import EngineStats, Returned, TaskResult
+from wqmaster.engines.base import EngineStats, Returned, RunningTask, TaskResult
+from wqmaster.engines.blocked_hosts import BlockedHosts
 from wqmaster.engines.manager import Manager, Order, Report
 from wqmaster.engines.manager_logs import log_folder
 from wqmaster.engines.ndcctools import Setting
@@ -13,6 +14,9 @@ from wqmaster.engines.refusals import Refusals
 from wqmaster.engines.task_sizes import TaskSizes
 from wqmaster.engines.tries import Held
 from wqmaster.jobs.job import Task
+from wqmaster.system.files import changed
+
+log = logging.getLogger("wqmaster.engines")
 
 # How many characters at the end of a runner's output are kept.
 MESSAGE_TAIL_CHARACTERS = 2000
@@ -43,7 +47,8 @@ class NdcctoolsEngine:
             setting.campaign_file,
         )
         self._sizes = TaskSizes(setting)
-        self._blocked = _BlockedHosts(self._manager)
+        self._blocked = BlockedHosts(self._manager)
+        self._password = _PasswordFile(setting.password, self._manager)
         self._tasks: dict[str, Held] = {}  # the tasks in the manager, by id
         self._categories: set[str] = set()
 
@@ -88,16 +93,19 @@ class NdcctoolsEngine:
         """The next task that ends; None if none ends within about `seconds`."""
         for log in self._manager.growing_logs:
             log.bound()
-        self._blocked.release()
+        self._blocked.look(self.running)
+        self._password.renew()
         self._manager.end_restarted(self._tasks.values())
         report = self._manager.wait(seconds)
         if report is None:
             return None
+        self._blocked.returned(report.host, report.task_id)
         held = self._forget(report.task_id)
         if held is None:
             return None  # the task was canceled
         result = report.result
-        if tries.was_evicted(result, report.exit_code, signaled=report.signaled):
+        evicted = tries.was_evicted(result, report.exit_code, signaled=report.signaled)
+        if evicted or tries.is_premature(result, held):
             if held.evictions < tries.MAX_RETRIES:
                 evictions = held.evictions + 1
                 self._submit(held.task, held.folder, hurried=held.hurried, evictions=evictions)
@@ -122,9 +130,16 @@ class NdcctoolsEngine:
             self._sizes.remove(held.task)
         return held
 
-    def hungry(self) -> int:
+    def hungry(self, priority: int | None = None) -> int:
         """How many more tasks the idle cores can take, plus a reserve that waits."""
-        return self._sizes.hungry(self._manager.stats)
+        stats = self._manager.stats
+        overtaken = 0
+        if priority is not None and stats.tasks_waiting:
+            overtaken = sum(
+                held.task.priority < priority and self._manager.is_waiting(held.handle)
+                for held in self._tasks.values()
+            )
+        return self._sizes.hungry(stats, overtaken)
 
     def cancel(self, task_id: str) -> None:
         """End the task, and never return it."""
@@ -135,18 +150,35 @@ class NdcctoolsEngine:
 
     def cancel_waiting(self) -> list[str]:
         """Cancel the tasks that no worker has received, and return their ids."""
-        waiting = [
-            task_id
-            for task_id, held in self._tasks.items()
-            if self._manager.is_waiting(held.handle)
-        ]
+        waiting = self.waiting()
         for task_id in waiting:
             self.cancel(task_id)
         return waiting
 
+    def waiting(self) -> list[str]:
+        """The ids of the tasks that no worker has received."""
+        return [
+            task_id
+            for task_id, held in self._tasks.items()
+            if self._manager.is_waiting(held.handle)
+        ]
+
     def block_host(self, host: str, seconds: float) -> None:
-        """Send no tasks to `host` for `seconds`."""
-        self._blocked.add(host, seconds)
+        """Send no tasks to `host` for `seconds`, then one, and no more until `unblock_host`."""
+        self._blocked.add(host, seconds, self.running())
+
+    def running(self) -> list[RunningTask]:
+        """The tasks on workers, with their hosts."""
+        found = []
+        for task_id, held in self._tasks.items():
+            place = self._manager.place(held.handle)
+            if place is not None:
+                found.append(RunningTask(task_id, place.host, place.started))
+        return found
+
+    def unblock_host(self, host: str) -> None:
+        """Send tasks to `host` again, whatever has blocked it."""
+        self._blocked.remove(host)
 
     def stats(self) -> EngineStats:
         """The manager's counts of workers and tasks."""
@@ -176,28 +208,21 @@ class NdcctoolsEngine:
         self._manager.close()
 
 
-class _BlockedHosts:
-    """The hosts that receive no tasks for a while.
+class _PasswordFile:
+    """Follows changes of the password file: the libraries read it only when they are told to."""
 
-    The bindings' `block_host_with_timeout` cannot be used: in both libraries (7.14.5) it rejects
-    every argument, since SWIG does not know time_t (F7).
-    """
-
-    def __init__(self, manager: Manager) -> None:
+    def __init__(self, path: Path | None, manager: Manager) -> None:
+        self._path = path
         self._manager = manager
-        self._until: dict[str, float] = {}
+        self._known = changed(path)
 
-    def add(self, host: str, seconds: float) -> None:
-        """Block `host` for `seconds`."""
-        self._manager.block_host(host)
-        self._until[host] = time.monotonic() + seconds
-
-    def release(self) -> None:
-        """Unblock the hosts that have been blocked long enough."""
-        now = time.monotonic()
-        for host in [host for host, until in self._until.items() if now >= until]:
-            del self._until[host]
-            self._manager.unblock_host(host)
+    def renew(self) -> None:
+        """Let the manager read the file again if it was replaced."""
+        found = changed(self._path)
+        if self._path is not None and found is not None and found != self._known:
+            self._known = found
+            self._manager.set_password(self._path)
+            log.warning("the password for workers was changed; new workers need the new one")
 
 
 def _message(report: Report) -> str:

@@ -5,9 +5,12 @@
 #
 # inputs.tar holds a folder per job (0, 1, ...), each with a file job.sh that calls `step` below.
 # outputs.tar holds JOB/STEP/FILE, and a `manifest` of exit codes, wall times, sizes and checksums:
-#   wqmaster 1 | host NAME | step JOB NAME EXIT HUNDREDTHS TIMED_OUT [SOFTWARE] | SUM  FILE |
-#   size BYTES FILE | end SUM OF THE LINES ABOVE
+#   wqmaster 1 | host NAME | inputs SUM OF inputs.tar |
+#   step JOB NAME EXIT HUNDREDTHS TIMED_OUT [SOFTWARE] | SUM  FILE | size BYTES FILE |
+#   cut BYTES FILE | end SUM OF THE LINES ABOVE
 # SECONDS is the time limit of one job. Exit code 0 means that outputs.tar is complete.
+# Of a standard output or error that is larger than $bound bytes, which job.sh can set, only the
+# first and the last megabyte are returned; `cut` states its size.
 # If a step's program comes with the campaign (`software:`), job.sh reads
 # shared/wqmaster.software.sh.
 set -u
@@ -93,7 +96,7 @@ step() {
     clock
     started=$now
     left=$(((deadline - now + 99) / 100))
-    timed_out=0
+    timed_out=0 ran=
     if [ -n "$trouble" ]; then
         : > "$out/stdout"
         echo "runner.sh: $trouble" > "$out/stderr"
@@ -102,7 +105,7 @@ step() {
         # shellcheck disable=SC2086  # words
         { $before && exec $timeout "$left" "$@"; } > "$out/stdout" 2> "$out/stderr" < /dev/null &
         wait $!
-        code=$?
+        code=$? ran=1
     else
         : > "$out/stdout"
         : > "$out/stderr"
@@ -118,6 +121,11 @@ step() {
     # A signal from outside (scancel, a shutdown of the host) reaches a worker's processes one after
     # another: if we are about to be ended too, the job has not failed.
     case $code in 137 | 143) [ "$timed_out" = 1 ] || { sleep 2 & wait $!; } ;; esac
+    # A program that fails because the disk is full need not say so, or cannot.
+    if [ "$code" -ne 0 ] && [ -n "$ran" ]; then
+        head -c 1000000 /dev/zero > "$top/probe" 2> /dev/null || die "disk full" 28
+        rm -f "$top/probe"
+    fi
     there=
     for file in $outputs; do
         case $file in +*)
@@ -133,6 +141,15 @@ step() {
     return "$code"
 }
 
+bound=67108864
+part=1000000
+shorten() { # FILE: leaves out the middle
+    head -c $part "$1" > ../short &&
+        printf '\n\n[wqmaster: the middle of this file was left out]\n\n' >> ../short &&
+        tail -c $part "$1" >> ../short && mv -f ../short "$1"
+}
+
+sum=$(sha256sum < inputs.tar) || die "cannot compute checksums"
 tar -xf inputs.tar || die "cannot unpack inputs.tar"
 rm -rf out outputs.tar
 mkdir out || die "cannot make a folder for outputs"
@@ -140,6 +157,7 @@ mkdir out || die "cannot make a folder for outputs"
     echo "wqmaster 1"
     read -r host < /proc/sys/kernel/hostname 2> /dev/null || host=$(uname -n)
     echo "host $host"
+    echo "inputs ${sum%% *}"
 } > out/manifest || die "disk full" 28
 
 job=0
@@ -158,7 +176,17 @@ done
 cd out || die "cannot enter the folder of outputs"
 find . -type f ! -name manifest -exec wc -c {} + > ../sizes || die "cannot determine file sizes"
 while read -r size file; do
-    [ "$file" = total ] || echo "size $size $file"
+    case $file in
+        total) continue ;;
+        */stdout | */stderr)
+            if [ "$size" -gt "$bound" ]; then
+                shorten "$file" || die "disk full" 28
+                echo "cut $size $file"
+                size=$(wc -c < "$file")
+            fi
+            ;;
+    esac
+    echo "size $((size)) $file"
 done < ../sizes >> manifest || die "disk full" 28
 # shellcheck disable=SC2094  # find skips the manifest
 find . -type f ! -name manifest -exec sha256sum {} + >> manifest || die "cannot compute checksums"

@@ -48,8 +48,10 @@ class TaskSizes:
         cores, memory, disk = zip(*(self._sizes or [self._last]), strict=True)
         return min(cores), min(memory), min(disk)
 
-    def hungry(self, stats: ManagerStats) -> int:
+    def hungry(self, stats: ManagerStats, overtaken: int = 0) -> int:
         """How many more of the smallest tasks idle workers can take, plus a reserve that waits.
+
+        `overtaken` waiting tasks do not count, since the new ones go before them.
 
         The reserve is a tenth of what all workers can take, but at least 10 and at most 100 tasks.
         A long queue is expensive, since Work Queue's manager scans all of it for each task that it
@@ -62,7 +64,7 @@ class TaskSizes:
         )
         reserve = min(100, max(10, slots // 10))
         idle = max(0, slots - stats.tasks_on_workers)
-        return int(max(0, min(MAX_WAITING_TASKS, reserve + idle) - stats.tasks_waiting))
+        return int(max(0, min(MAX_WAITING_TASKS, reserve + idle) - stats.tasks_waiting + overtaken))
 
     def trouble(self, stats: ManagerStats) -> str | None:
         """A description of the tasks that no connected worker can take; None if there are none."""

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from wqmaster.engines import ndcctools, tries
 from wqmaster.engines.base import RUNNER, TaskResult
-from wqmaster.engines.manager import Manager, ManagerStats, Order, Report, exceeded
+from wqmaster.engines.manager import Manager, ManagerStats, Order, Place, Report, exceeded
 from wqmaster.engines.manager_logs import DEBUG_LOG_SIZE_BYTES, GrowingLog
 from wqmaster.engines.ndcctools import Setting
 from wqmaster.engines.ndcctools_engine import NdcctoolsEngine
@@ -91,11 +91,15 @@ class TaskVineManager(Manager):
         # Files go only from the master to workers, since workers on OSG cannot reach each other.
         found.disable_peer_transfers()
         if setting.password is not None:
-            found.set_password_file(str(setting.password))
+            self.set_password(setting.password)
         found.set_catalog_servers("{}:{}".format(*setting.catalog_address()))
         found.tune("option-blocklist-slow-workers-timeout", tries.SLOW_HOST_TIMEOUT_SECONDS)
         if setting.learns and not found.enable_monitoring():
             raise EngineError(ndcctools.NO_MONITOR_MESSAGE, code=ErrorCode.ENGINE_NOT_INSTALLED)
+
+    def set_password(self, file: Path) -> None:
+        """Admit only workers with the password in `file` from now on; connected ones stay."""
+        self._manager.set_password_file(str(file))
 
     @property
     def stats(self) -> ManagerStats:
@@ -116,6 +120,7 @@ class TaskVineManager(Manager):
         task, found = order.task, self._vine.Task(order.command)
         found.set_tag(task.id)
         found.set_category(order.category)
+        found.set_priority(task.priority)
         found.set_cores(task.cores)
         if order.memory is not None:
             found.set_memory(order.memory)
@@ -171,6 +176,12 @@ class TaskVineManager(Manager):
     def is_waiting(self, handle: Any) -> bool:
         """Whether the task still waits for a worker."""
         return bool(handle.state == "READY")
+
+    def place(self, handle: Any) -> Place | None:
+        """Where the task runs; None if no worker has it."""
+        if handle.state != "RUNNING":
+            return None
+        return Place(handle.hostname or "", handle.get_metric("time_when_commit_end") / 1e6)
 
     def cancel(self, handle: Any) -> None:
         """End a task, which `wait` then returns."""

@@ -1,5 +1,6 @@
 """Work Queue (ndcctools.work_queue); tested with 7.14.5."""
 
+import contextlib
 import ctypes
 import functools
 import time
@@ -9,7 +10,7 @@ from typing import Any, cast
 
 from wqmaster.engines import ndcctools, tries
 from wqmaster.engines.base import RUNNER, TaskResult
-from wqmaster.engines.manager import Manager, ManagerStats, Order, Report, exceeded
+from wqmaster.engines.manager import Manager, ManagerStats, Order, Place, Report, exceeded
 from wqmaster.engines.manager_logs import DEBUG_LOG_SIZE_BYTES, GrowingLog
 from wqmaster.engines.ndcctools import Setting
 from wqmaster.engines.ndcctools_engine import NdcctoolsEngine
@@ -24,6 +25,9 @@ class WorkQueueManager(Manager):
 
     def __init__(self, setting: Setting, logs: Path) -> None:
         self._wq = ndcctools.bindings("work_queue")
+        # For functions of Python as tasks; a master that is killed would leave it behind.
+        with contextlib.suppress(OSError):
+            Path(self._wq.staging_directory).rmdir()
         library = ctypes.CDLL(ndcctools.bindings("cwork_queue")._cwork_queue.__file__)
         slow_host = ctypes.c_double.in_dll(library, "wq_option_blocklist_slow_workers_timeout")
         # The bindings have no call for this setting.
@@ -79,12 +83,16 @@ class WorkQueueManager(Manager):
         queue.specify_keepalive_interval(setting.keepalive[0])
         queue.specify_keepalive_timeout(setting.keepalive[1])
         if setting.password is not None:
-            queue.specify_password_file(str(setting.password))
+            self.set_password(setting.password)
         queue.specify_catalog_server(*setting.catalog_address())
         if setting.name is not None:
             queue.specify_name(setting.name)
         if setting.learns and not queue.enable_monitoring():
             raise EngineError(ndcctools.NO_MONITOR_MESSAGE, code=ErrorCode.ENGINE_NOT_INSTALLED)
+
+    def set_password(self, file: Path) -> None:
+        """Admit only workers with the password in `file` from now on; connected ones stay."""
+        self._queue.specify_password_file(str(file))
 
     @property
     def stats(self) -> ManagerStats:
@@ -105,6 +113,7 @@ class WorkQueueManager(Manager):
         task, folder, found = order.task, order.folder, self._wq.Task(order.command)
         found.specify_tag(task.id)
         found.specify_category(order.category)
+        found.specify_priority(task.priority)
         found.specify_cores(task.cores)
         if order.memory is not None:
             found.specify_memory(order.memory)
@@ -158,6 +167,12 @@ class WorkQueueManager(Manager):
     def is_waiting(self, handle: Any) -> bool:
         """Whether the task still waits for a worker."""
         return bool(self._queue.task_state(handle.id) == self._wq.WORK_QUEUE_TASK_READY)
+
+    def place(self, handle: Any) -> Place | None:
+        """Where the task runs; None if no worker has it."""
+        if self._queue.task_state(handle.id) != self._wq.WORK_QUEUE_TASK_RUNNING:
+            return None
+        return Place(handle.hostname or "", handle._task.time_when_commit_end / 1e6)
 
     def cancel(self, handle: Any) -> None:
         """End a task; `wait` returns it if it was still waiting."""

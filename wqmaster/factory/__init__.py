@@ -5,10 +5,11 @@ process runs and watches the factory. The master and the command line control it
 """
 
 from wqmaster.factory.campaigns import identity, local_plan, manager_of, planned
-from wqmaster.factory.demand import Demand
+from wqmaster.factory.demand import Demand, Numbers
 from wqmaster.factory.handle import Detached, Factory, Handle, start, status, stop
+from wqmaster.factory.lasting import LastingFactory
 from wqmaster.factory.leftovers import Locked
-from wqmaster.factory.plan import ENGINE_PROGRAMS, Plan
+from wqmaster.factory.plan import ENGINE_PROGRAMS, Plan, numbers
 from wqmaster.factory.shown import lines, printed
 from wqmaster.factory.sizes import worker_size
 from wqmaster.factory.trouble import Trouble, TroubleKind
@@ -20,7 +21,9 @@ __all__ = [
     "Detached",
     "Factory",
     "Handle",
+    "LastingFactory",
     "Locked",
+    "Numbers",
     "Plan",
     "Trouble",
     "TroubleKind",
@@ -28,6 +31,7 @@ __all__ = [
     "lines",
     "local_plan",
     "manager_of",
+    "numbers",
     "planned",
     "printed",
     "start",

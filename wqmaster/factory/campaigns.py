@@ -67,8 +67,8 @@ def planned(
     campaign, source = loaded.campaign, loaded.source
     worker = _program_to_send(loaded)
     _check_size(loaded)
-    factory_id = identity(loaded.folder / "factory", campaign.campaign)
-    password = credentials.password(loaded.folder)
+    factory_id = identity(loaded.workforce_folder / "factory", campaign.campaign)
+    password = credentials.password(loaded.workforce_folder)
     # A relative path leads into the sandbox, so it cannot be checked on the host.
     needed = tuple(name for name in programs if not name.startswith("."))
     system = batch_system(campaign.workers.type)
@@ -86,7 +86,8 @@ def planned(
             password=f"../{password.name}",
             worker=worker,
             local_count=local_count,
-            began=int(time.time()),
+            # This machine's clock agrees with itself, unless it is set back meanwhile.
+            began=0 if campaign.workers.on_this_machine else int(time.time()),
             programs_needed=needed,
             programs_tried=tuple(name for name in needed if name in harmless),
             campaign_file=loaded.typed,

@@ -7,8 +7,9 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from wqmaster.system.files import replacing
 
@@ -30,6 +31,15 @@ class Demand:
         `bundle` is the number of jobs per task, `slots` the tasks that a worker runs at a time.
         """
         return None if self.jobs is None else -(-self.jobs // (bundle * slots))
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """How many workers a factory may have; they can change while it runs."""
+
+    min: int
+    max: int
+    per_cycle: int  # workers that may be queued or not yet connected
 
 
 def least(needed: int | None, least: int, most: int) -> int:
@@ -59,21 +69,45 @@ def write(path: Path, value: Mapping[str, object], *, newer: bool = False) -> No
             os.utime(part, (now, now))
 
 
-def tell(folder: Path, demand: Demand, workers: int | None) -> None:
-    """Write a master's report to the factory's folder."""
+def tell(folder: Path, demand: Demand, workers: int | None, numbers: Numbers | None = None) -> None:
+    """Write a master's report to the factory's folder; `numbers` replace those of its start."""
     write(
         folder / DEMAND_FILE,
-        {"workers": workers, "connected": demand.connected, "time": round(time.time(), 1)},
+        {
+            "workers": workers,
+            "connected": demand.connected,
+            "time": round(time.time(), 1),
+            "numbers": None if numbers is None else asdict(numbers),
+        },
     )
 
 
 def heard(folder: Path) -> tuple[int | None, int | None]:
     """The workers that can be kept busy and those connected, as reported; None if unknown."""
     try:
-        found = json.loads((folder / DEMAND_FILE).read_text(encoding="utf-8"))
-        if abs(time.time() - float(found["time"])) > DEMAND_LIFETIME_SECONDS:
-            return None, None
+        found = _report(folder)
         workers = found["workers"]
         return None if workers is None else int(workers), int(found["connected"])
     except (OSError, ValueError, KeyError, TypeError):
         return None, None
+
+
+def numbers(folder: Path) -> Numbers | None:
+    """The numbers of workers that the master reports; None if they did not change."""
+    try:
+        found = _report(folder).get("numbers") or {}
+        return Numbers(*(int(found[name]) for name in ("min", "max", "per_cycle")))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _report(folder: Path) -> dict[str, Any]:
+    """A master's report.
+
+    Raises:
+        OSError, ValueError, KeyError, TypeError: there is none, or it is old.
+    """
+    found: dict[str, Any] = json.loads((folder / DEMAND_FILE).read_text(encoding="utf-8"))
+    if abs(time.time() - float(found["time"])) > DEMAND_LIFETIME_SECONDS:
+        raise ValueError("the report is old")
+    return found

@@ -1,16 +1,15 @@
 """Control a factory from the master or the command line."""
 
+import contextlib
 import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any, Protocol, cast
+from typing import Any, Protocol
 
 from wqmaster.campaign.models import Campaign
 from wqmaster.error_codes import ErrorCode
@@ -18,9 +17,10 @@ from wqmaster.errors import EngineError
 from wqmaster.factory import demand
 from wqmaster.factory.batch.registry import find_batch_system
 from wqmaster.factory.campaigns import identity
-from wqmaster.factory.demand import Demand
+from wqmaster.factory.demand import Demand, Numbers
 from wqmaster.factory.leftovers import Locked, remove_left, take_lock, workers_left
 from wqmaster.factory.plan import ENGINE_PROGRAMS, Plan
+from wqmaster.factory.spawning import spawn
 from wqmaster.factory.supervisor import LOG_FILE, STATUS_FILE, Order
 from wqmaster.factory.trouble import Trouble, TroubleKind, trouble_in
 from wqmaster.system.locks import LOCK_FILE, holder_of
@@ -107,63 +107,20 @@ def status(folder: Path, campaign_file: str = "CAMPAIGN") -> dict[str, Any] | No
     return {**found, "running": running, "last": lines, "log": str(place / LOG_FILE)}
 
 
-def spawn(order: Order, errors: Path) -> "subprocess.Popen[bytes]":
-    """Start a supervisor in a separate session, and wait until it has answered.
-
-    Raises:
-        Locked: another supervisor runs in this folder.
-        EngineError: the supervisor did not start; the message gives the reason.
-    """
-    with errors.open("ab") as stderr:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "wqmaster.factory"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            start_new_session=True,
-        )
-    stdin, stdout = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
-    try:
-        stdin.write(order.line().encode())
-        stdin.flush()
-        answer = stdout.readline()
-    except BrokenPipeError:
-        answer = b""
-    except BaseException:
-        stdin.close()
-        process.wait()
-        raise
-    finally:
-        stdout.close()
-    code = ErrorCode.FACTORY_FAILED
-    try:
-        reply = json.loads(answer)
-        error = reply.get("error")
-        code = ErrorCode(reply.get("code", code))
-    except ValueError:
-        error = f"the factory's supervisor exited immediately; see {errors}"
-    if error is None:
-        return process
-    stdin.close()
-    process.wait()
-    raise (Locked if code is ErrorCode.FACTORY_RUNNING else EngineError)(error, code=code)
-
-
 class Handle(Protocol):
     """The interface through which the master uses a factory."""
 
     def check(self) -> None:
-        """Check that the factory still runs.
-
-        Raises:
-            EngineError: a factory that must run does not.
-        """
+        """Check that the factory still runs; start it again if that is the master's business."""
 
     def awaited(self) -> bool:
         """Whether the user still has to start the factory."""
 
     def tell(self, wanted: Demand) -> None:
         """Report the campaign's current demand."""
+
+    def resize(self, numbers: Numbers) -> None:
+        """Change how many workers the factory may have."""
 
     def trouble(self) -> Trouble | None:
         """A known problem with the factory or its workers; None if there is none."""
@@ -182,10 +139,18 @@ class _Reporting:
         self._place = place
         self._bundle = bundle
         self._slots = slots
+        self._numbers: Numbers | None = None
 
     def tell(self, wanted: Demand) -> None:
         """Report the campaign's current demand."""
-        demand.tell(self._place, wanted, wanted.workers(self._bundle, self._slots))
+        workers = wanted.workers(self._bundle, self._slots)
+        # The supervisor keeps to the last demand for a while, and a full disk can recover.
+        with contextlib.suppress(OSError):
+            demand.tell(self._place, wanted, workers, self._numbers)
+
+    def resize(self, numbers: Numbers) -> None:
+        """Change how many workers the factory may have; the next report says so."""
+        self._numbers = numbers
 
     def trouble(self) -> Trouble | None:
         """The problem that the supervisor reports; None if there is none."""
@@ -253,6 +218,11 @@ class Factory(_Reporting):
     def awaited(self) -> bool:
         """False, since the master has started it."""
         return False
+
+    def abandon(self) -> None:
+        """Close the pipe to a supervisor that has ended; the next one removes what it left."""
+        if self._supervisor.stdin:
+            self._supervisor.stdin.close()
 
     def close(self) -> str | None:
         """End the factory and its workers, and wait; return a message if workers remain."""

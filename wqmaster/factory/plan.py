@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from wqmaster.campaign.models import Campaign
 from wqmaster.factory.batch.base import BatchSystem, Settings
 from wqmaster.factory.batch.registry import batch_system
+from wqmaster.factory.demand import Numbers
 from wqmaster.factory.sizes import WorkerSize, worker_size
 
 
@@ -81,7 +82,8 @@ class PlanRequest:
     password: str | None = None  # the password file for workers, relative to the factory's folder
     worker: Path | None = None  # the worker program to send; None: this machine's own
     local_count: int = 1  # the number of workers if they run on this machine
-    began: int = 0  # when the factory starts, in seconds since 1970
+    # When the factory starts, in seconds since 1970. Workers compare their clocks, unless it is 0.
+    began: int = 0
     programs_needed: tuple[str, ...] = ()  # programs that must exist on each host
     programs_tried: tuple[str, ...] = ()  # needed programs that are safe to run with --version
     campaign_file: str = "CAMPAIGN"  # the campaign file's path, quoted for a shell
@@ -105,6 +107,11 @@ class Plan:
     max_workers: int
     min_workers: int
     campaign_file: str  # the campaign file's path, quoted for a shell, for messages
+
+    @property
+    def has_password(self) -> bool:
+        """Whether workers need a password."""
+        return "--password" in self.words
 
     @property
     def batch_system(self) -> BatchSystem[Any]:
@@ -143,6 +150,16 @@ def configuration(
         "tasks-per-worker": size.slots,
         "factory-timeout": FACTORY_TIMEOUT_SECONDS,
     }
+
+
+def numbers(campaign: Campaign, local_count: int) -> Numbers:
+    """How many workers the factory of `campaign` may have."""
+    system = batch_system(campaign.workers.type)
+    settings = system.settings(campaign.workers, worker_size(campaign), local_count)
+    least, most, cycle = (
+        int(settings[name]) for name in ("min-workers", "max-workers", "workers-per-cycle")
+    )
+    return Numbers(least, most, cycle)
 
 
 def wrapper(request: PlanRequest, system: BatchSystem[Any], size: WorkerSize) -> list[str]:

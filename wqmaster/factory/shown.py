@@ -75,7 +75,7 @@ def printed(plan: Plan, loaded: LoadedCampaign) -> Printed:
     Raises:
         FolderError: the campaign's folder cannot be written.
     """
-    place = loaded.folder / "factory"
+    place = loaded.workforce_folder / "factory"
     file = place / _BY_HAND_FILE
     write(file, dict(plan.configuration), newer=True)
     # The factory needs a new folder, since it would take an old event log for the current one.

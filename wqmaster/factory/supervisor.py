@@ -7,7 +7,6 @@ supervisor removes what both have left.
 
 import contextlib
 import json
-import shutil
 import signal
 import tempfile
 import time
@@ -19,6 +18,7 @@ from typing import Any
 from wqmaster.errors import EngineError
 from wqmaster.factory import demand
 from wqmaster.factory.batch.registry import find_batch_system
+from wqmaster.factory.folders import remove_scratch
 from wqmaster.factory.leftovers import remove_jobs, remove_left, workers_left
 from wqmaster.factory.logs import last
 from wqmaster.factory.plan import Plan
@@ -31,6 +31,9 @@ from wqmaster.factory.workers import (
     trouble,
 )
 from wqmaster.system import supervise
+from wqmaster.system.files import changed
+from wqmaster.system.passing import can_pass
+from wqmaster.system.private import write_private
 from wqmaster.system.processes import this_process
 
 CONFIGURATION_FILE = "factory.json"
@@ -83,6 +86,12 @@ class Supervisor:
             min(QUICK_END_SECONDS, timeout / 2), min(CONNECTION_TIMEOUT_SECONDS, timeout * 0.75)
         )
         self._settings: dict[str, Any] = {}
+        self._password: tuple[int, int] | None = None  # the version of it that workers receive
+        self._numbers = demand.Numbers(
+            self._plan.min_workers,
+            self._plan.max_workers,
+            int(self._plan.configuration["workers-per-cycle"]),
+        )
         self._state = "running"
         self._trouble: Trouble | None = None
         self._said: Trouble | None = None
@@ -102,8 +111,6 @@ class Supervisor:
             self._log.info("removed workers that an earlier factory had left: %d", left)
         # The factory needs a new folder, since it would take an old event log for the current one.
         self._scratch = Path(tempfile.mkdtemp(prefix="workers-", dir=self._folder))
-        # A batch system can read the folder as another user. The password in it stays private.
-        self._scratch.chmod(0o755)
         self._events = self._system.events(self._scratch)
         self._configure()
         self._publish()
@@ -172,11 +179,24 @@ class Supervisor:
         began = time.monotonic()
         if began < self._next_look:
             return False
+        try:
+            return self._look(began)
+        except OSError as error:
+            # On a full disk, the workers that run are worth more than a new configuration.
+            if not can_pass(error):
+                raise
+            self._log.info("trouble: %s", error)
+            self._next_look = began + _LOOK_INTERVAL_SECONDS
+            return False
+
+    def _look(self, began: float) -> bool:
+        """Take note of how the workers are, and report it; return whether they are hopeless."""
         self._census.see(self._events.news())
         self._census.settle(time.time())
         if not self._system.events_report_waiting_jobs:
             self._census.waiting = max(0, self._report.submitted - self._census.count("running"))
         self._configure()
+        self._renew_password()
         self._trouble = self._judge()
         if self._trouble and self._trouble.is_new(self._said):
             self._log.info("trouble: %s", self._trouble)
@@ -207,16 +227,32 @@ class Supervisor:
         self._connected = self._report.connected if connected is None else connected
         self._census.met = self._census.met or self._connected > 0
         settings = dict(plan.configuration)
+        numbers = demand.numbers(self._folder) or self._numbers
+        self._numbers = numbers
+        settings["min-workers"], settings["max-workers"] = numbers.min, numbers.max
+        settings["workers-per-cycle"] = numbers.per_cycle
         if self._system.number_follows_demand:
             if wanted is None and connected is not None:
                 slots = int(plan.configuration["tasks-per-worker"])
                 wanted = demand.guess(connected, self._report.tasks, slots)
-            settings["min-workers"] = demand.least(wanted, plan.min_workers, plan.max_workers)
+            settings["min-workers"] = demand.least(wanted, numbers.min, numbers.max)
         if self._census.slow(self._connected):
             settings["workers-per-cycle"] = 1
         if settings != self._settings:
             demand.write(self._file, settings, newer=True)
             self._settings = settings
+
+    def _renew_password(self) -> None:
+        """Give new workers the campaign's password, which `--rotate-password` can replace.
+
+        The factory copies it only once, when it starts, under the name pwfile.
+        """
+        source, copy = self._folder.parent / "password", self._scratch / "pwfile"
+        found = changed(source)
+        if self._plan.has_password and found != self._password and copy.exists():
+            with contextlib.suppress(OSError):
+                write_private(copy, source.read_text(encoding="utf-8"))
+                self._password = found
 
     def _publish(self) -> None:
         census = self._census
@@ -235,7 +271,7 @@ class Supervisor:
                 "manager": self._plan.manager,
                 "port": self._plan.port,
                 "min": self._settings.get("min-workers", 0),
-                "max": self._plan.max_workers,
+                "max": self._numbers.max,
                 "submitted": submitted,
                 "idle": idle,
                 "running_workers": running,
@@ -262,4 +298,4 @@ class Supervisor:
         if self._trouble:
             (self._scratch / "pwfile").unlink(missing_ok=True)
         else:
-            shutil.rmtree(self._scratch, ignore_errors=True)
+            remove_scratch(self._scratch)

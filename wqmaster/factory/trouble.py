@@ -20,6 +20,8 @@ class TroubleKind(StrEnum):
     NO_MASTER = "no_master"
     FACTORY_KILLED = "factory_killed"
     FACTORY_ENDED = "factory_ended"
+    FACTORY_RESTARTS = "factory_restarts"  # it died, and the master starts it again
+    FACTORY_FAILING = "factory_failing"  # it died so often that it is only tried now and then
     FOLDER_FAILED = "folder_failed"
     WORKERS_LEFT = "workers_left"  # the factory has ended, but its workers are still in the queue
     OTHER_PORT = "other_port"  # workers connect to a port that is not the master's

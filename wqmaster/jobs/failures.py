@@ -16,6 +16,7 @@ class Family(Enum):
     PROGRAM = "program"
     PARSE = "parse"
     JUDGEMENT = "judgement"
+    USER = "user"
 
 
 class FailureClass(Enum):
@@ -61,6 +62,10 @@ class FailureClass(Enum):
 
     TOO_MANY_PROCESSES = "too_many_processes", Family.RESOURCE, False
     """The molecule is too small for so many processes. Running it with fewer helps."""
+
+    OUTPUT_TOO_LARGE = "output_too_large", Family.RESOURCE, False
+    """A job returned more than may be read. Let it print less, or raise `archive: {max_size: ...}`.
+    The beginning and the end of a longer standard output are kept."""
 
     BAD_DOCUMENT = "bad_document", Family.INPUT, False
     """The document holds no molecule that can be computed. Running it again does not help."""
@@ -158,6 +163,9 @@ class FailureClass(Enum):
 
     NOT_STORED = "not_stored", Family.JUDGEMENT, False
     """The database refused the result (too large for a document, or a field is in its way)."""
+
+    CANCELED = "canceled", Family.USER, False
+    """A user canceled the job with `wqmaster cancel`. `wqmaster retry` lets it run again."""
 
     def __init__(self, label: str, family: Family, again: bool) -> None:
         self.label = label

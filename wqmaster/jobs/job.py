@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal, Protocol
 
 # Marks a program from one of a job's supplies in a command line, as SOFTWARE + KEY + "/" + COMMAND.
 # The runner replaces this with the program's real path on the worker.
@@ -164,6 +164,7 @@ class Task:
     compression: str = "none"  # compression of outputs.tar: "none" or "gzip"
     running_time_min: int | None = None  # the shortest time that the task takes, in seconds
     plain: bool = True  # whether the task has the campaign's resources, unchanged by a remedy
+    priority: int = 0  # waiting tasks with a larger number go first
 
     @property
     def time_limit(self) -> int:
@@ -173,6 +174,24 @@ class Task:
         """
         supplied = any(shared.name == SOFTWARE_SCRIPT for shared in self.inputs)
         return self.jobs * self.time_limit_per_job + 120 + supplied * _SOFTWARE_TIMEOUT_SECONDS
+
+
+class LargeFile(Protocol):
+    """A returned file that is not held in memory, because it is larger than may be read."""
+
+    @property
+    def size(self) -> int:
+        """Its size in bytes."""
+
+    def tail(self, most: int) -> bytes:
+        """At most this many bytes from its end."""
+
+    def copy_to(self, target: IO[bytes]) -> None:
+        """Write it to `target`, a part at a time.
+
+        Raises:
+            ArchiveError: its content is not what the runner reported.
+        """
 
 
 @dataclass(frozen=True)
@@ -185,6 +204,20 @@ class StepOutcome:
     timed_out: bool
     files: Mapping[str, bytes]  # stdout, stderr and those declared outputs that exist
     software: str | None = None  # key of the supply that contained the program, if there was one
+    # Further files, which are too large to be held in memory.
+    large: Mapping[str, LargeFile] = field(default_factory=dict)
+    # The original sizes in bytes of the files in `files` that lack their middle parts.
+    cut: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def names(self) -> set[str]:
+        """The names of all files that came back."""
+        return {*self.files, *self.large}
+
+    def tail(self, name: str, most: int) -> bytes:
+        """At most this many bytes from the end of a file; b"" if it did not come back."""
+        large = self.large.get(name)
+        return self.files.get(name, b"")[-most:] if large is None else large.tail(most)
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,10 @@ from wqmaster.database.documents import Store
 from wqmaster.database.results import Result
 from wqmaster.engines.base import Returned
 from wqmaster.errors import ArchiveError
+from wqmaster.jobs.archive import Archive
 from wqmaster.jobs.failures import Failure, FailureClass
 from wqmaster.jobs.job import Asked, Outcome
 from wqmaster.jobs.molecule import Document, shown_id
-from wqmaster.jobs.wire import Archive
 from wqmaster.recipe.judgement import Verdict, judge
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run.spool import OUTPUTS, Spool, read_task
@@ -141,7 +141,7 @@ class Reparse:
         for folder in self._spool.archived():
             try:
                 asked, returned, path = read_task(folder)
-                archive = Archive(path)
+                archive = self._spool.opened(path, returned)
             except (ArchiveError, ValueError, TypeError, KeyError, OSError):
                 self.unreadable += 1  # its failure was recorded when the task returned
                 continue
@@ -168,7 +168,7 @@ class Reparse:
                 continue
             outcome: Outcome | None = None
             try:
-                outcome = archive.outcome(number)
+                outcome = archive.outcome(number, self._recipe.read_files)
                 verdict = judge(self._recipe, job, outcome)
             except ArchiveError as error:
                 verdict = Verdict(failure=Failure(FailureClass.TRUNCATED, error.message))

@@ -23,7 +23,7 @@ from wqmaster.parsers.quantities import misfit
 from wqmaster.recipe.judgement import Verdict, judge
 from wqmaster.recipe.recipe import JobUnfit, Recipe
 from wqmaster.recipe.retry import NO_REMEDIES, Remedies
-from wqmaster.run.assembly import worker_environment
+from wqmaster.run.hiring import worker_environment
 from wqmaster.run.programs import unnamed
 from wqmaster.system.tracebacks import told
 
@@ -221,11 +221,12 @@ def rehearse(recipe: Recipe, molecule: Molecule, remedies: Remedies = NO_REMEDIE
     job = build(recipe.prepared(), molecule, remedies)
     asked = recipe.asked_of(molecule, plan=remedies.plan)
     limit = int(loaded.campaign.campaign_config.job_timeout * remedies.factors.time)
+    most_bytes = loaded.campaign.archive.most_bytes
     engine = LocalEngine(1, worker_environment(loaded))
     try:
         with tempfile.TemporaryDirectory(prefix="wqmaster-smoke-") as name:
             folder = Path(name)
-            (folder / "inputs.tar").write_bytes(wire.pack([job]))
+            (folder / "inputs.tar").write_bytes(wire.pack([job], most_bytes))
             engine.submit(Task("smoke-1", 1, limit, job.inputs), folder)
             returned = None
             while returned is None:
@@ -234,8 +235,8 @@ def rehearse(recipe: Recipe, molecule: Molecule, remedies: Remedies = NO_REMEDIE
                 failure = Failure(FailureClass.TRANSFER, f"{returned.result}: {returned.message}")
                 return Rehearsal(molecule.id, job, None, Verdict(failure=failure))
             try:
-                with wire.Archive(folder / "outputs.tar") as archive:
-                    outcome = archive.outcome(0)
+                with wire.Archive(folder / "outputs.tar", most_bytes=most_bytes) as archive:
+                    outcome = archive.outcome(0, recipe.read_files)
             except ArchiveError as error:
                 failure = Failure(FailureClass.TRUNCATED, error.message)
                 return Rehearsal(molecule.id, job, None, Verdict(failure=failure))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from wqmaster.checks.base import Level, Measurement
-from wqmaster.errors import ParseError
+from wqmaster.errors import OutputTooLarge, ParseError
 from wqmaster.jobs.failures import NO_SPACE_MESSAGE, Failure, FailureClass
 from wqmaster.jobs.job import Asked, Outcome, StepOutcome
 from wqmaster.parsers.base import Output, ProgramParsers
@@ -61,9 +61,7 @@ class Verdict:
 
 
 def _tail(step: StepOutcome) -> str:
-    text = b"\n".join(
-        step.files.get(name, b"")[-_TAIL_BYTES:].strip() for name in ("stdout", "stderr")
-    )
+    text = b"\n".join(step.tail(name, _TAIL_BYTES).strip() for name in ("stdout", "stderr"))
     return "\n".join(text.decode(errors="replace").strip().splitlines()[-_TAIL_LINES:])
 
 
@@ -71,7 +69,7 @@ def _by_exit_code(step: StepOutcome) -> Failure | None:
     """The failure shown by the time limit, the exit code or stderr; None if they show none."""
     if step.timed_out:
         return Failure(FailureClass.TIME_LIMIT, "the job reached its time limit")
-    errors = step.files.get("stderr", b"")[-_TAIL_BYTES:].decode(errors="replace")
+    errors = step.tail("stderr", _TAIL_BYTES).decode(errors="replace")
     last = last_line(errors)
     if step.exit_code == _NOT_FOUND_CODES[1] and "error while loading shared libraries" in errors:
         return Failure(FailureClass.LIBRARY_MISSING, last)
@@ -98,11 +96,13 @@ def _step_failure(
     `passed` is the file with the geometry from which a later step starts. Without `asked`, the
     output is not compared with what a job was asked to compute.
     """
-    failure = _by_exit_code(step)
+    failure = _by_exit_code(step) or _too_large(step, wanted)
     diagnosis = wanted.diagnosis
     if failure is None and diagnosis is not None:
         try:
             failure = diagnosed(diagnosis.diagnose, output, asked, wanted.options)
+        except OutputTooLarge as error:
+            failure = Failure(FailureClass.OUTPUT_TOO_LARGE, error.message)
         except Exception as error:  # an output can contain anything
             failure = Failure(
                 FailureClass.PARSE_ERROR, f"the output cannot be judged: {told(error)}"
@@ -110,12 +110,27 @@ def _step_failure(
     if failure is None and step.exit_code:
         return Failure(FailureClass.PROGRAM_ERROR, f"exit code {step.exit_code}")
     if failure is None:
-        missing = sorted(wanted.needed - set(step.files))
+        missing = sorted(wanted.needed - step.names)
         if missing:
             return Failure(FailureClass.MISSING_OUTPUT, _missing(missing, step, wanted))
     if failure is None and passed is not None and asked is not None:
         failure = passed_geometry_failure(step, passed, asked)
     return failure
+
+
+def _too_large(step: StepOutcome, wanted: StepRecipe) -> Failure | None:
+    """The failure of a step that returned more than may be read; None if it did not.
+
+    A file that is only kept may have any size.
+    """
+    sizes = {**{name: found.size for name, found in step.large.items()}, **step.cut}
+    for name in sorted(sizes.keys() & {*_STREAMS, *wanted.read_files}):
+        message = (
+            f"{name} has {sizes[name]:,} bytes; the outputs of the job are larger than "
+            "'archive: {max_size: ...}' allows"
+        )
+        return Failure(FailureClass.OUTPUT_TOO_LARGE, message)
+    return None
 
 
 def _missing(missing: Sequence[str], step: StepOutcome, wanted: StepRecipe) -> str:
@@ -125,7 +140,7 @@ def _missing(missing: Sequence[str], step: StepOutcome, wanted: StepRecipe) -> s
     be, them = ("is", "it") if len(missing) == 1 else ("are", "them")
     why = [f"{', '.join(readers)} read{'s' if len(readers) == 1 else ''} {them}"] if readers else []
     why += [f"'keep_files' names {', '.join(kept)}"] if kept else []
-    left = ", ".join(sorted(set(step.files) - _STREAMS))
+    left = ", ".join(sorted(step.names - _STREAMS))
     why.append(f"the step wrote: {left}" if left else "the step wrote no files")
     return f"{', '.join(missing)} {be} missing: {'; '.join(why)}"
 
@@ -140,6 +155,8 @@ def _values(output: Output, wanted: StepRecipe) -> dict[str, Any] | Failure:
     for call in wanted.parsers:
         try:
             value = plain(call.function(output.beside(call.file)))
+        except OutputTooLarge as error:
+            return _of(call, FailureClass.OUTPUT_TOO_LARGE, f"{call.name}: {error.message}")
         except ParseError as error:
             return _of(call, FailureClass.PARSE_ERROR, f"{call.name}: {error.message}")
         except (Exception, SystemExit) as error:  # a user's parser can raise anything
@@ -205,7 +222,7 @@ def judge(recipe: Recipe, asked: Asked, outcome: Outcome, *, of_a_job: bool = Tr
         if step is None:
             failure = Failure(FailureClass.TRUNCATED, "the step never ran", name)
             return Verdict(tuple(results), failure)
-        output = Output(step.files)
+        output = Output.of(step)
         measurements: list[Measurement] = []
         named = asked if of_a_job else None
         failure_of_step = _step_failure(step, output, wanted, named, passed.get(name))

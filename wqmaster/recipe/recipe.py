@@ -8,6 +8,7 @@ separately in `_run`.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from wqmaster.campaign.loading import LoadedCampaign
@@ -66,6 +67,13 @@ class StepRecipe:
     # The hash that versions before 0.2 stored. It did not cover the molecule's document fields.
     old_hash: str = ""
 
+    @cached_property
+    def read_files(self) -> frozenset[str]:
+        """The files that its parsers read, and the geometry that a later step starts from."""
+        files = {file for call in self.parsers for file in getattr(call.function, "files", ())}
+        files |= {call.file for call in self.parsers}
+        return frozenset(files | ({self.final_geometry} if self.final_geometry else set()))
+
     @property
     def diagnosis(self) -> ProgramParsers | None:
         """The module that diagnoses the step's output; None if its function has no program."""
@@ -112,6 +120,11 @@ class Recipe:
     def commits_steps(self) -> bool:
         """Whether the results of the steps before one that fails are stored."""
         return self.loaded.campaign.campaign_config.commit == "step"
+
+    @cached_property
+    def read_files(self) -> dict[str, frozenset[str]]:
+        """For each step, the files that must be read to judge it."""
+        return {step.request.name: step.read_files for step in self.steps}
 
     def of(self, function: TaskFunction) -> list[StepRecipe]:
         """The steps of a task function."""
@@ -298,7 +311,7 @@ class Recipe:
         software = replace(self.software, here=True)
         if all(function.traits.prepare is None for function in self.functions):
             return self  # `check` and `smoke` must not leave an unneeded folder
-        cache.mkdir(parents=True, exist_ok=True)
+        cache.mkdir(mode=0o700, parents=True, exist_ok=True)
         steps = []
         for step in self.steps:
             with blaming(self.loaded, step.function):

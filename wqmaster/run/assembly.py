@@ -2,50 +2,60 @@
 
 import contextlib
 import logging
-import logging.handlers
-import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bson import json_util
 from bson.errors import BSONError
 from pymongo.errors import ExecutionTimeout, OperationFailure, PyMongoError
 
-from wqmaster import factory
 from wqmaster.campaign.loading import LoadedCampaign
-from wqmaster.campaign.models import Campaign
-from wqmaster.campaign.workers import BatchWorkers, LocalWorkers, NoWorkers
+from wqmaster.campaign.service import show_command
 from wqmaster.database import recipe_guard
+from wqmaster.database.base import SearchGoesOn
 from wqmaster.database.documents import Counts, Store
 from wqmaster.database.private_server import Mongod
-from wqmaster.database.reasons import reason
+from wqmaster.database.reasons import is_about_query, reason
 from wqmaster.engines import choosing
-from wqmaster.engines.base import Engine
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import DatabaseError, FolderError, NothingMatches
-from wqmaster.factory import Handle
 from wqmaster.recipe.recipe import Recipe
+from wqmaster.run import campaign_folder
 from wqmaster.run.collector.pool import Collectors
 from wqmaster.run.collector.process import configuration
+from wqmaster.run.control import assembling
 from wqmaster.run.feed import Feed
-from wqmaster.run.guards import Guards, SpoolGuard
+from wqmaster.run.gates import Gates
+from wqmaster.run.hiring import (
+    cores,
+    dismiss,
+    hire,
+    how_to_connect,
+    local_count,
+    worker_environment,
+)
+from wqmaster.run.keeping import Keeping
+from wqmaster.run.machine_gates import raise_descriptor_limit
 from wqmaster.run.master import Master
+from wqmaster.run.meters import meters
 from wqmaster.run.other_names import where_else
-from wqmaster.run.programs import asked_for_version, check_programs
+from wqmaster.run.outward import Outward
+from wqmaster.run.programs import check_programs
 from wqmaster.run.progress import Progress, RunState
 from wqmaster.run.spool import Spool
+from wqmaster.run.staff import Staff
 from wqmaster.system.files import check_writable
 from wqmaster.system.locks import FolderLock
+from wqmaster.system.log_files import LogFile
 from wqmaster.system.this_command import this_command
 
 log = logging.getLogger("wqmaster")
 
 # Time limit for counting the documents. If counting takes longer, the run begins without a total.
 _COUNT_TIMEOUT_SECONDS = 20.0
-# MongoDB's error codes for a bad query: BadValue, FailedToParse, TypeMismatch, an invalid regex.
-_BAD_QUERY_CODES = (2, 9, 14, 51091)
 
 
 @dataclass(frozen=True)
@@ -56,16 +66,16 @@ class RunOptions:
     limit: int | None = None  # the largest number of documents that this run computes
     grace: float = 60.0  # seconds that running tasks may take to finish after a stop
     stage: str | None = None  # what this run is a part of, for its progress
-
-
-def cores() -> int:
-    """The number of cores that this process can use."""
-    return len(os.sched_getaffinity(0))
+    exit_on_trouble: bool = False  # end, instead of waiting until trouble is mended
+    canary: bool = True  # whether the campaign's canary goes first
+    # What replaces settings of the file (`LoadedCampaign.replaced`); None: the recipe is not that
+    # of the file, and cannot be read again.
+    asked_for: Mapping[str, Any] | None = None
 
 
 def mongod(loaded: LoadedCampaign) -> Mongod:
     """A campaign's private MongoDB server, whether or not it is running."""
-    return Mongod(loaded.folder / "mongod")
+    return Mongod(loaded.mongod_folder)
 
 
 @contextlib.contextmanager
@@ -84,11 +94,12 @@ def opened(loaded: LoadedCampaign, *, existing: bool = False) -> Iterator[Store]
         if uri is None:
             if existing and not mongod(loaded).exists:
                 raise NothingMatches(
-                    f"the campaign has no database in {loaded.folder} yet; create one with "
-                    f"'{this_command()} import {loaded.typed} FILE', or name your own with "
-                    "'database: {uri: ...}'" + where_else(loaded),
+                    f"the campaign has no database in {loaded.mongod_folder.parent} yet; create "
+                    f"one with '{this_command()} import {loaded.typed} FILE', or name your own "
+                    "with 'database: {uri: ...}'" + where_else(loaded),
                     code=ErrorCode.DATABASE_NOT_CREATED,
                 )
+            campaign_folder.prepare(loaded)
             uri = stack.enter_context(mongod(loaded).used())
         try:
             store = Store(uri, loaded.campaign)
@@ -101,7 +112,7 @@ def opened(loaded: LoadedCampaign, *, existing: bool = False) -> Iterator[Store]
         try:
             yield store
         except OperationFailure as error:
-            if error.code not in _BAD_QUERY_CODES:
+            if not is_about_query(error):
                 raise DatabaseError(
                     f"the database refused an operation: {reason(error)}",
                     code=ErrorCode.DATABASE_REFUSES,
@@ -121,10 +132,8 @@ def opened(loaded: LoadedCampaign, *, existing: bool = False) -> Iterator[Store]
 def logged(folder: Path) -> Iterator[None]:
     """Log to logs/master.log below `folder`, with rotation, for the duration of a `with`."""
     check_writable(folder / "logs")
-    handler = logging.handlers.RotatingFileHandler(
-        folder / "logs" / "master.log", maxBytes=5_000_000, backupCount=3
-    )
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+    handler = LogFile(folder / "logs" / "master.log", form)
     log.addHandler(handler)
     log.setLevel(logging.DEBUG)
     log.propagate = False
@@ -138,6 +147,12 @@ def logged(folder: Path) -> Iterator[None]:
         handler.close()
 
 
+def _lock_of_service(loaded: LoadedCampaign) -> FolderLock:
+    folder = loaded.source.path.parent
+    how = f"if it belongs to the service in {folder}, this shows it: {show_command(folder)}"
+    return FolderLock(loaded.folder, how)
+
+
 def _typed_query(store: Store) -> str:
     """The campaign's query in quotes, as JSON, which a YAML file can contain."""
     return f"'{json_util.dumps(store.campaign.submit.query)}'"
@@ -149,7 +164,11 @@ def check_matches(store: Store, counts: Counts | None, loaded: LoadedCampaign) -
     Raises:
         NothingMatches: the query selects no document, and none has a result.
     """
-    if store.page(None, 1) or (counts and counts.done and not store.selects_nothing()):
+    try:
+        any_left = bool(store.page(None, 1))
+    except SearchGoesOn:
+        return  # so many are done that the search takes a while
+    if any_left or (counts and counts.done and not store.selects_nothing()):
         return
     place = store.documents.full_name
     if store.size() == 0:
@@ -186,53 +205,6 @@ def first_counts(store: Store) -> Counts | None:
         return None
 
 
-def worker_environment(loaded: LoadedCampaign) -> dict[str, str]:
-    """The environment for workers, without variables of the campaign file, which can be secret."""
-    return {name: value for name, value in os.environ.items() if name not in loaded.variables}
-
-
-def _factory(
-    recipe: Recipe, name: str, engine: Engine, folder: Path, progress: Progress
-) -> Handle | None:
-    """The worker factory; None if the campaign uses none."""
-    loaded, campaign = recipe.loaded, recipe.loaded.campaign
-    port = engine.port
-    if isinstance(campaign.workers, NoWorkers) or port is None:
-        return None
-    progress.port = port
-    progress.host = campaign.workers.host or factory.this_host()
-    manager = factory.manager_of(campaign, None, port)
-    plan = factory.planned(
-        loaded, name, manager, recipe.programs(), local_count(campaign), asked_for_version(recipe)
-    )
-    size, slots = campaign.bundle.size, factory.worker_size(campaign).slots
-    if campaign.workers.managed:
-        environ = worker_environment(loaded)
-        try:
-            wanted = factory.Demand(progress.left, 0)
-            return factory.Factory(plan, folder, environ, bundle=size, slots=slots, wanted=wanted)
-        except factory.Locked as error:
-            log.warning("no factory was started: %s", error.message)
-            progress.notes.append(f"the master started no factory: {error.message}")
-    return factory.Detached(plan, folder, bundle=size, slots=slots)
-
-
-def _dismiss(workforce: Handle, progress: Progress) -> None:
-    left = workforce.close()
-    if left:
-        log.warning("%s", left)
-        progress.notes.append(left)
-
-
-def _how_to_connect(loaded: LoadedCampaign, engine: Engine) -> str | None:
-    """The command that starts workers; None if the engine needs none or the master starts them."""
-    workers = loaded.campaign.workers
-    by_hand = engine.how_to_connect()
-    if by_hand is None or not isinstance(workers, BatchWorkers):
-        return by_hand
-    return None if workers.managed else f"{this_command()} factory {loaded.typed} --start"
-
-
 def add_reference_atoms(store: Store, loaded: LoadedCampaign) -> list[str]:
     """Insert the reference atoms that are missing; return a note about them.
 
@@ -254,38 +226,36 @@ def add_reference_atoms(store: Store, loaded: LoadedCampaign) -> list[str]:
     return [f"{added} reference atom{'s' if added > 1 else ''} added to the documents"]
 
 
-def local_count(campaign: Campaign) -> int:
-    """The number of workers, if they run on this machine."""
-    stated = campaign.workers.count if isinstance(campaign.workers, LocalWorkers) else None
-    return stated or max(1, cores() // campaign.resources.cores)
-
-
 def run(
     recipe: Recipe,
     options: RunOptions,
     *,
     begins: Callable[[Master, str], None],
     show: Callable[[Progress], None],
+    staff: Staff | None = None,
 ) -> Progress:
     """Run a campaign to its end.
 
     `begins` receives the master and the reason for the choice of the engine. `show` receives the
-    progress several times a second.
+    progress several times a second. `staff` has engine and workers, if the run shares them.
 
     Raises:
         WqmasterError: the run cannot begin, or had to end early; the message states why.
     """
     loaded, campaign = recipe.loaded, recipe.loaded.campaign
-    name, why = choosing.choose(campaign)
+    name, why = (staff.engine.name, staff.why) if staff else choosing.choose(campaign)
     if name == "local" or campaign.workers.on_this_machine:
         check_programs(recipe)
     folder = loaded.folder
-    check_writable(folder)
+    campaign_folder.enter(loaded)
+    raise_descriptor_limit()
     with contextlib.ExitStack() as stack:
-        lock = FolderLock(folder)
+        lock = FolderLock(folder) if loaded.service is None else _lock_of_service(loaded)
         stack.callback(lock.close)
-        spool = Spool(folder / "spool")
-        spool.prepare()
+        check_writable(folder / "kept")
+        spool = Spool(folder / "spool", campaign.archive.most_bytes)
+        spool.prepare(staff.held if staff else ())
+        adopted = staff.adopt(spool) if staff else []
         stack.enter_context(logged(folder))
         store = stack.enter_context(opened(loaded))
         token = secrets.token_hex(4)
@@ -312,7 +282,7 @@ def run(
             progress.failures_before.update(counts.failures)
             progress.total = counts.done + max(counts.undone, counts.failed)
         after = None
-        if not options.watch and not any(spool.waiting()):
+        if not options.watch and not adopted and not any(spool.waiting()):
             check_matches(store, counts, loaded)
             first = Feed(store, lambda key: False, fields=recipe.fields, mended=progress.reopen)
             while not first.take(1):
@@ -322,23 +292,52 @@ def run(
                 store.presence.heartbeat(token, progress.published())
             after = first.passed
         recipe = recipe.prepared()
-        environ = worker_environment(loaded)
-        engine = choosing.create(name, loaded, local_count(campaign), environ)
+        outward = stack.enter_context(Outward(loaded, progress))
+        if staff is None:
+            environ = worker_environment(loaded)
+            engine = choosing.create(name, loaded, local_count(campaign), environ)
+            progress.how_to_connect = how_to_connect(loaded, engine)
+        else:
+            engine = staff.engine
+            staff.describe(progress)
         stack.callback(engine.close)
-        progress.how_to_connect = _how_to_connect(loaded, engine)
         progress.waits_for_workers = (
             not campaign.workers.managed and progress.how_to_connect is not None
         )
-        workforce = _factory(recipe, name, engine, folder, progress)
+        workforce = staff.factory if staff else hire(recipe, name, engine, progress)
         if workforce is not None:
-            stack.callback(_dismiss, workforce, progress)
+            stack.callback(dismiss, workforce, progress)
         collectors = Collectors(
-            max(1, cores() - 1),
+            staff.collectors if staff else max(1, cores() - 1),
             configuration(loaded, store.uri, recipe.hash),
             folder / "logs",
             keep_open=[lock.fileno()],
+            waits=staff is not None,
         )
         stack.callback(collectors.close)
+        keeping = Keeping(
+            loaded,
+            store,
+            collectors,
+            progress,
+            lock,
+            mongod=mongod(loaded) if campaign.database.uri is None else None,
+            exits_on_trouble=options.exit_on_trouble,
+        )
+        stack.callback(keeping.close)
+        control = assembling.control(
+            recipe,
+            options.asked_for,
+            token,
+            store,
+            engine=engine,
+            collectors=collectors,
+            workforce=workforce,
+            local_count=local_count,
+            count=first_counts,
+            also={"notify": outward.notify},
+            staff=staff,
+        )
         master = Master(
             token=token,
             recipe=recipe,
@@ -348,12 +347,20 @@ def run(
             collectors=collectors,
             factory=workforce,
             progress=progress,
-            guards=Guards([SpoolGuard(progress)]),
+            gates=Gates(
+                [*keeping.gates, control.gate],
+                meters(loaded, store, progress, canary=options.canary),
+            ),
+            storage=keeping.storage,
+            upkeep=keeping.upkeep,
+            link=keeping.link,
+            control=control,
             watch=options.watch,
             limit=options.limit,
             after=after,
+            adopted=adopted,
             grace=options.grace,
-            show=show,
+            show=outward.before(show),
         )
         log.info("engine %s: %s", name, why)
         begins(master, why)

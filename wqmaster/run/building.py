@@ -13,6 +13,7 @@ from wqmaster.recipe.recipe import JobUnfit, Recipe
 from wqmaster.recipe.retry import Remedies
 from wqmaster.run.feed import Fed
 from wqmaster.run.spool import Spool
+from wqmaster.system.passing import can_pass
 from wqmaster.system.tracebacks import told
 
 log = logging.getLogger("wqmaster.master")
@@ -43,6 +44,26 @@ class GivenUp:
     record: Document  # the failed attempt, as the database stores it
 
 
+def record_of(entry: Fed, recipe: Recipe, kind: FailureClass, message: str) -> Document:
+    """A final failed attempt at a document of which no job was returned, as it is stored."""
+    molecule = entry.molecule
+    held = (
+        {"unusable": entry.unusable}
+        if molecule is None
+        else {"molecule": molecule.fingerprint, "computed": molecule.parts(recipe.fields)}
+    )
+    return {
+        "document": entry.document,
+        "attempt": entry.attempt,
+        "final": True,
+        "recipe": recipe.hash,
+        "class": kind.label,
+        "family": kind.family.value,
+        "message": message,
+        **held,
+    }
+
+
 class Builder:
     """Builds the jobs of a campaign."""
 
@@ -51,12 +72,17 @@ class Builder:
         self._spool = spool
         self._has_built = False
 
+    def follow(self, recipe: Recipe) -> None:
+        """Use another form of the recipe from now on."""
+        self._recipe = recipe
+
     def build(self, entry: Fed) -> Built | GivenUp:
         """Build the next attempt at a document, with the remedies that earlier failures call for.
 
         Raises:
             CampaignError: no worker could run the first job. The campaign is at fault, and every
                 document would fail.
+            OSError: the disk is full, for example; the document is not to blame.
         """
         kind, message = FailureClass.BAD_DOCUMENT, entry.problem
         recipe, molecule = self._recipe, entry.molecule
@@ -79,28 +105,14 @@ class Builder:
                     ) from error
                 kind, message = FailureClass.TASK_FUNCTION, f"{recipe.named}: {error}"
             except Exception as error:  # a user's task function can raise anything
+                if can_pass(error):
+                    raise
                 log.debug("the task function failed", exc_info=True)
                 kind, message = (
                     FailureClass.TASK_FUNCTION,
                     f"{recipe.named} raised {told(error)}",
                 )
-        held = (
-            {"unusable": entry.unusable}
-            if molecule is None
-            else {"molecule": molecule.fingerprint, "computed": molecule.parts(recipe.fields)}
-        )
-        return GivenUp(
-            {
-                "document": entry.document,
-                "attempt": entry.attempt,
-                "final": True,
-                "recipe": recipe.hash,
-                "class": kind.label,
-                "family": kind.family.value,
-                "message": message,
-                **held,
-            }
-        )
+        return GivenUp(record_of(entry, recipe, kind, message))
 
     def rescued(
         self, entry: Fed, molecule: Molecule, remedies: Remedies

@@ -1,6 +1,7 @@
 """The worker factory of a campaign, as the command line starts, stops and explains it."""
 
 import contextlib
+from pathlib import Path
 from typing import Any
 
 from wqmaster import factory
@@ -11,8 +12,11 @@ from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError, EngineError, NothingMatches
 from wqmaster.factory import Plan
 from wqmaster.recipe.recipe import Recipe
-from wqmaster.run.assembly import local_count, opened, worker_environment
+from wqmaster.run import campaign_folder
+from wqmaster.run.assembly import opened
+from wqmaster.run.hiring import local_count, worker_environment
 from wqmaster.run.programs import asked_for_version
+from wqmaster.system import credentials
 from wqmaster.system.files import check_writable
 from wqmaster.system.this_command import this_command
 
@@ -32,7 +36,8 @@ def factory_plan(recipe: Recipe) -> Plan:
             "factory; to use a factory, write 'workers: {type: condor}' (or slurm, local)",
             "workers",
         )
-    check_writable(loaded.folder)
+    campaign_folder.enter(loaded)
+    check_writable(loaded.workforce_folder)
     host, port = None, campaign.engine.port
     name, _ = choosing.choose(campaign)
     if (
@@ -73,8 +78,24 @@ def start_factory(loaded: LoadedCampaign, plan: Plan) -> dict[str, Any]:
     Raises:
         EngineError: the factory is already running or cannot start, or a program is missing.
     """
-    check_writable(loaded.folder)
-    return factory.start(plan, loaded.folder, worker_environment(loaded))
+    campaign_folder.enter(loaded)
+    check_writable(loaded.workforce_folder)
+    return factory.start(plan, loaded.workforce_folder, worker_environment(loaded))
+
+
+def rotate_password(loaded: LoadedCampaign) -> Path:
+    """Replace the password for the workers of a campaign, or of its service; return its path.
+
+    The campaign may be running.
+
+    Raises:
+        FolderError: the campaign's folder is not writable.
+    """
+    if loaded.service is None:
+        campaign_folder.enter(loaded)
+    else:
+        campaign_folder.enter_service(loaded.workforce_folder, loaded)
+    return credentials.rotate_password(loaded.workforce_folder)
 
 
 def stop_factory(loaded: LoadedCampaign) -> int | None:
@@ -86,7 +107,7 @@ def stop_factory(loaded: LoadedCampaign) -> int | None:
     Raises:
         EngineError: the factory belongs to a master, or its workers cannot be removed.
     """
-    return factory.stop(loaded.folder, loaded.campaign, loaded.typed)
+    return factory.stop(loaded.workforce_folder, loaded.campaign, loaded.typed)
 
 
 def why_no_factory(loaded: LoadedCampaign) -> str:

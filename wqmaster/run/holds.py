@@ -3,11 +3,21 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+# How many characters of a document's id, a message or a host's name a reason quotes.
+_MAX_QUOTED_CHARACTERS = 160
+
 
 class HoldKind(StrEnum):
     """Why a run sends no jobs; the values are published for `wqmaster status`."""
 
     SPOOL = "spool"
+    FOLDER = "folder"
+    DISK = "disk"
+    DESCRIPTORS = "descriptors"
+    COLLECTORS = "collectors"
+    CANARY = "canary"
+    BREAKER = "breaker"
+    PAUSE = "pause"
 
 
 @dataclass(frozen=True)
@@ -20,10 +30,25 @@ class Hold:
     command: str | None = None
     # Whether the hold is part of normal work, so that nobody needs to hear of it.
     is_routine: bool = False
+    # Whether documents whose last attempt failed are still sent again.
+    retries_go_on: bool = False
 
     def __str__(self) -> str:
-        return self.reason if self.command is None else f"{self.reason}; {self.command}"
+        return self.reason if self.command is None else f"{self.reason}; to go on: {self.command}"
 
-    def published(self) -> dict[str, str | None]:
+    def published(self) -> dict[str, str | bool | None]:
         """The hold as the database holds it for `wqmaster status`."""
-        return {"kind": str(self.kind), "reason": self.reason, "command": self.command}
+        return {
+            "kind": str(self.kind),
+            "reason": self.reason,
+            "command": self.command,
+            "is_routine": self.is_routine,
+        }
+
+
+def quoted(text: str) -> str:
+    """Text from a worker or a document, short, on one line and without control characters."""
+    line = "".join(c if c.isprintable() else " " for c in text[: _MAX_QUOTED_CHARACTERS + 1])
+    if len(line) > _MAX_QUOTED_CHARACTERS:
+        return f"{line[: _MAX_QUOTED_CHARACTERS - 3]}..."
+    return line

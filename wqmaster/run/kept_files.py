@@ -1,8 +1,12 @@
-"""Names of kept files, which contain the document's `_id`."""
+"""The folder of kept files, and their names, which contain the document's `_id`."""
 
+import contextlib
 import hashlib
+import os
 import re
-from typing import Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
 from urllib.parse import quote
 
 from bson import ObjectId, json_util
@@ -32,3 +36,40 @@ def safe_name(document_id: Any) -> str:
     if len(name) > _MAX_NAME_CHARACTERS:
         return "%00" + hashlib.sha256(name.encode()).hexdigest()
     return name or "%00"
+
+
+class KeptFiles:
+    """Writes files into the folder `folder`, and nowhere else.
+
+    Neither a name nor a link in the folder leads out of it, because a file is made anew, in the
+    folder that is open, and then takes the place of an earlier one or of a link.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @contextlib.contextmanager
+    def replacing(self, name: str) -> Iterator[IO[bytes]]:
+        """Yield a new file to write to, which replaces the file `name` when the block ends.
+
+        Raises:
+            OSError: the file cannot be written.
+            ValueError: `name` is not the name of a file in the folder.
+        """
+        if name in ("", ".", "..") or "/" in name or "\0" in name:
+            raise ValueError(f"{name!r} is not the name of a file")
+        part = f".{os.getpid()}:part"  # no kept file has a colon in its name
+        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(part, dir_fd=folder)
+            flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW
+            with os.fdopen(os.open(part, flags, 0o666, dir_fd=folder), "wb") as file:
+                yield file
+            os.rename(part, name, src_dir_fd=folder, dst_dir_fd=folder)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(part, dir_fd=folder)
+            raise
+        finally:
+            os.close(folder)

@@ -4,28 +4,37 @@ The master never parses and never writes results. It is single-threaded, because
 Python's lock inside `wait`. A fatal error in the C library ends the process.
 """
 
-import json
 import logging
+import math
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from pymongo.errors import OperationFailure, PyMongoError
-
+from wqmaster.database.attempts import key_of
 from wqmaster.database.base import CampaignStore
 from wqmaster.engines.base import Engine, Returned
-from wqmaster.factory import Demand, Handle, Trouble
-from wqmaster.jobs.molecule import Document
+from wqmaster.factory import Handle
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run.collector.base import CollectorPool
 from wqmaster.run.collector.messages import Ended
+from wqmaster.run.control.control import Control
+from wqmaster.run.control.steering import Steering
+from wqmaster.run.database_link import DatabaseLink
 from wqmaster.run.feed import Fed, Feed
 from wqmaster.run.flights import Flights
-from wqmaster.run.guards import Guards
-from wqmaster.run.host_blocklist import BLOCK_SECONDS, Hosts
+from wqmaster.run.gates import Gates
+from wqmaster.run.hosts import Hosts
+from wqmaster.run.inheritance import adopt, inherit
 from wqmaster.run.progress import Progress, RunState
 from wqmaster.run.sending import Sender
 from wqmaster.run.spool import Spool
+from wqmaster.run.storage import StorageGate
+from wqmaster.run.stragglers import Stragglers
+from wqmaster.run.troubles import Troubles
+from wqmaster.run.unbuilt import Unbuilt
+from wqmaster.run.upkeep import Upkeep
+from wqmaster.run.workers import Workers
 
 log = logging.getLogger("wqmaster.master")
 
@@ -35,10 +44,6 @@ HEARTBEAT_INTERVAL_SECONDS = 3.0
 SHOW_INTERVAL_SECONDS = 0.25
 # Time limit for feeding, because the heartbeat, Ctrl-C and returned tasks wait meanwhile.
 _FEEDING_SECONDS = 1.0
-# Seconds between two attempts to reach a database that does not respond.
-_DATABASE_RETRY_SECONDS = 2.0
-# How many notes a run shows at its end; further problems with workers appear only in the log.
-_MAX_NOTES = 10
 
 
 class Master:
@@ -55,10 +60,15 @@ class Master:
         collectors: CollectorPool,
         factory: Handle | None,
         progress: Progress,
-        guards: Guards | None = None,
+        gates: Gates | None = None,
+        storage: StorageGate | None = None,
+        upkeep: Upkeep | None = None,
+        link: DatabaseLink | None = None,
+        control: Control | None = None,
         watch: bool = False,
         limit: int | None = None,
         after: tuple[Any] | None = None,
+        adopted: Sequence[str] = (),
         grace: float = 60.0,
         show: Callable[[Progress], None] = lambda progress: None,
     ) -> None:
@@ -69,15 +79,24 @@ class Master:
         self._spool = spool
         self._engine = engine
         self._collectors = collectors
-        self._factory = factory
         self.progress = progress
+        self._workers = Workers(factory, progress)
         self._watch = watch
         self._limit = limit
+        self._adopted = adopted
         self._grace = grace
         self._show = show
-        self._guards = guards or Guards()
-        self._hosts = Hosts()
-        self._flights = Flights(progress, lambda document: self._feed.again(document))
+        self._gates = gates or Gates()
+        self._storage = storage or StorageGate(spool.root)
+        self._upkeep = upkeep or Upkeep()
+        self._link = link or DatabaseLink()
+        self.hosts = Hosts(engine.block_host, engine.unblock_host)
+        progress.hosts = self.hosts.published
+        self._stragglers = Stragglers(
+            self._campaign.campaign_config.job_timeout,
+            has_software=any(one.archive or one.url for one in self._campaign.software.values()),
+        )
+        self._flights = Flights(progress, lambda document: self._feed.again(document), spool.size)
         self._feed = Feed(
             store,
             self._flights.__contains__,
@@ -88,25 +107,56 @@ class Master:
             mended=progress.reopen,
         )
         self._sender = Sender(token, recipe, spool, engine, self._flights)
+        self._unbuilt = Unbuilt(store.ledger, self._link, self._gates, progress)
+        self._troubles = Troubles(
+            progress, self._link, collectors, engine, self._upkeep, self._workers
+        )
+        self._control = control
+        self._steering = Steering(
+            store=store,
+            spool=spool,
+            engine=engine,
+            hosts=self.hosts,
+            flights=self._flights,
+            feed=self._feed,
+            gates=self._gates,
+            progress=progress,
+            drain=self.drain,
+            follow=self._follow,
+        )
         self._stopping_since: float | None = None
         self._at_once = False
         self._beat = 0.0
         self._shown = 0.0
-        self._no_database_until = 0.0
-        self._workers_trouble: Trouble | None = None
+        # Tasks that the engine has returned and that are not yet in the spool.
+        self._returning: deque[Returned] = deque()
 
     # --- called from outside -----------------------------------------------------------------
 
-    def stop(self) -> None:
+    def stop(self, grace: float | None = None) -> None:
         """Stop feeding, and let running tasks finish within the grace period.
 
-        A second call stops at once. Signal handlers call this method.
+        `grace`, in seconds, replaces the period that was set before. A second call stops at once.
+        Signal handlers call this method.
         """
+        if grace is not None:
+            self._grace = grace
         if self._stopping_since is None:
             self._stopping_since = time.monotonic()
             self.progress.state = RunState.STOPPING
         else:
             self._at_once = True
+
+    def drain(self) -> None:
+        """Stop feeding, and let running tasks finish, however long they take."""
+        self._grace = math.inf
+        if not self.stopping:
+            self.stop()
+
+    def reload(self) -> None:
+        """Read the campaign file again soon. Signal handlers call this method."""
+        if self._control is not None:
+            self._control.reload_soon()
 
     @property
     def stopping(self) -> bool:
@@ -118,9 +168,11 @@ class Master:
 
         Raises:
             CampaignLocked: another master took over.
-            EngineError: the factory ended.
+            RunTroubled: something is wrong, and the run is not to wait.
         """
-        self._replay()
+        inherit(self._recipe, self._spool, self._flights, self._collectors)
+        adopt(self._adopted, self._recipe, self._spool, self._flights, self._engine)
+        self._steer()
         while True:
             if not self.stopping:
                 self._fill()
@@ -130,82 +182,102 @@ class Master:
                     self._cancel_all()
             if self._at_once:
                 break
-            if not self._flights.any_sent and not self._collectors.busy and self._ended():
+            self._unbuilt.record()
+            if not self._flights.any_sent and self._ended() and not self._awaits_collectors():
                 break
             self._wait()
             for message in self._collectors.listen(0.0 if self._flights.any_sent else 0.2):
                 self._hear(message)
             self._beat_if_due()
+            self._steer()
         self._show(self.progress)
         self.progress.state = RunState.STOPPED if self.stopping else RunState.FINISHED
-        self._store.presence.heartbeat(self.token, self.progress.published())
+        with self._link.bounded():
+            self._store.presence.heartbeat(self.token, self.progress.published())
+
+    def _steer(self) -> None:
+        """Carry out the commands of users."""
+        if self._control is not None and self._link.usable():
+            with self._link.bounded():
+                self._control.tend(self._steering)
+
+    def _follow(self, recipe: Recipe) -> None:
+        """Use another form of the recipe from now on."""
+        self._recipe = recipe
+        self._campaign = recipe.loaded.campaign
+        self._sender.follow(recipe)
 
     def _ended(self) -> bool:
-        return self.stopping or self._feed.exhausted
+        steered = self._control is not None and self._control.is_busy
+        return self.stopping or (self._feed.exhausted and not self._unbuilt.waiting and not steered)
+
+    def _awaits_collectors(self) -> bool:
+        """Whether to wait until what has returned is committed.
+
+        After a stop, this takes no longer than the grace period if collectors are in trouble.
+        """
+        given_up = self._overdue() and self._collectors.trouble is not None
+        return bool(self._collectors.busy) and not given_up
 
     # --- feeding -----------------------------------------------------------------------------
 
-    def _replay(self) -> None:
-        """Collect the returned tasks that an earlier master left in the spool."""
-        for task in self._spool.waiting():
-            try:
-                asked, _, _ = self._spool.read(task)
-            except (ValueError, TypeError, KeyError, FileNotFoundError):
-                asked = []
-            mine = (self._recipe.hash, self._recipe.target)
-            if any((job.recipe, job.target) != mine for job in asked):
-                place = self._spool.set_aside(task)
-                log.warning(
-                    "task %s belongs to another recipe, or its results to another place; it was "
-                    "moved to %s",
-                    task,
-                    place,
-                )
-                continue
-            self._flights.replay(task, [job.document for job in asked])
-            self._collectors.collect(task)
-
     def _fill(self) -> None:
         size = self._campaign.bundle.size
-        if time.monotonic() < self._no_database_until:
+        stored = self._storage.hold()
+        if stored is not None:
+            self.progress.hold = stored
             return
-        self.progress.hold = self._guards.hold()
-        if self.progress.hold is not None:
-            return
+        is_there = self._link.usable()
+        if not self._flights.any_sent and not self._collectors.busy:
+            self._gates.idle()
         hungry = self._engine.hungry()
         until = time.monotonic() + _FEEDING_SECONDS
-        try:
-            while hungry > 0 and time.monotonic() < until and not self.stopping:
-                fed = self._feed.take(size)
-                if not fed:
-                    break
-                hungry -= self._send(fed)
-            self._recovered()
-        except OperationFailure:
-            raise  # the server did answer, and would give the same answer again
-        except PyMongoError as error:
-            self._lost_database(error)
+        while hungry > 0 and time.monotonic() < until and not self.stopping:
+            room = self._gates.room()
+            fed = [] if room.is_full else self._fed(room.size(size), room.new, is_there)
+            self.progress.limit_left = self._feed.left
+            if not fed:
+                break
+            hungry -= self._send(fed)
+            if self._storage.hold() is not None:
+                break
+        self._look_at_holds(is_there)
+
+    def _fed(self, count: int, new: int | None, is_there: bool) -> list[Fed]:
+        """The next documents; those that were fetched before if the database is not there."""
+        if not is_there:
+            return self._feed.fetched(count if new is None else min(count, new))
+        fed: list[Fed] = []
+        with self._link.bounded():
+            fed += self._feed.take(count, new)
+        return fed
+
+    def _look_at_holds(self, is_there: bool) -> None:
+        """Publish why documents are held back, unless there are none."""
+        hold = self._gates.hold()
+        if hold is not None:
+            if is_there:
+                with self._link.bounded():
+                    self._feed.look()
+            if self._feed.no_new if hold.retries_go_on else self._feed.exhausted:
+                hold = None
+        before, self.progress.hold = self.progress.hold, hold
+        if hold is not None and not hold.is_routine and (before is None or before.is_routine):
+            log.warning("held: %s", hold)
 
     def _send(self, fed: list[Fed]) -> int:
         """Send tasks for `fed`; return how many."""
-        sent, bad = self._sender.send(fed)
-        self._give_up(bad)
-        return sent
-
-    def _give_up(self, bad: list[Document]) -> None:
-        while bad:
-            try:
-                self._store.ledger.record(bad)
-                break
-            except PyMongoError as error:
-                self._lost_database(error)
-                time.sleep(_DATABASE_RETRY_SECONDS)
-        for record in bad:
-            log.warning(
-                "document %s: %s: %s", record["document"], record["class"], record["message"]
-            )
-            self.progress.failures[record["class"]] += 1
-        self.progress.rate.add(len(bad))
+        self._gates.sent([key_of(one.document) for one in fed])
+        sent = self._sender.send(fed)
+        if sent.tasks:
+            self._storage.wrote()
+        if sent.error is not None:
+            if not self._storage.struck(sent.error):
+                raise sent.error
+            log.warning("a job cannot be written; trying again later: %s", sent.error)
+            self._feed.put_back(sent.postponed)
+        self._unbuilt.give_up(sent.bad)
+        return sent.tasks
 
     # --- returned tasks ----------------------------------------------------------------------
 
@@ -217,25 +289,39 @@ class Master:
             return
         returned = self._engine.wait(1)
         while returned is not None:
-            self._take_back(returned)
+            self._returning.append(returned)
             returned = self._engine.wait(0)
+        while self._returning and self._take_back(self._returning[0]):
+            self._returning.popleft()
 
-    def _take_back(self, returned: Returned) -> None:
-        if self._flights.take_back(returned.task_id):
+    def _take_back(self, returned: Returned) -> bool:
+        """Move a task to the spool; return False if that has to be tried again later."""
+        task = returned.task_id
+        if not self._flights.has(task):
+            return True
+        try:
             self._spool.give_back(returned)
-            self._collectors.collect(returned.task_id)
+        except OSError as error:
+            if self._storage.struck(error):
+                log.warning("task %s cannot be spooled; trying again later: %s", task, error)
+                return False
+            if not isinstance(error, FileNotFoundError):
+                raise
+            log.error("the files of task %s are gone; its jobs will run again", task)
+            self._flights.lose(task)
+            return True
+        self._flights.take_back(task)
+        self._collectors.collect(task)
+        return True
 
     def _hear(self, ended: Ended) -> None:
         self._flights.commit(ended.task, (job.key for job in ended.jobs))
+        self._gates.ended(ended)
+        self.hosts.ended(ended)
+        self._stragglers.ended(ended)
         for job in ended.jobs:
             failure = job.failure
             self._flights.land(job.key, again=failure is not None and not failure.final)
-            self._guards.heard(job)
-            if self._hosts.heard(job.host, failure.failure_class if failure else None):
-                log.warning(
-                    "host %s keeps failing jobs; not using it for %d s", job.host, BLOCK_SECONDS
-                )
-                self._engine.block_host(job.host, BLOCK_SECONDS)
             if failure is None:
                 self.progress.done += 1
                 self.progress.warned += job.warned
@@ -272,39 +358,25 @@ class Master:
         if now > self._shown + SHOW_INTERVAL_SECONDS:
             self._shown = now
             self.progress.stats = self._engine.stats()
-            self.progress.trouble = self._trouble()
+            self._troubles.note()
             self._show(self.progress)
+            self._troubles.look()
         if now < self._beat + HEARTBEAT_INTERVAL_SECONDS:
             return
         self._beat = now
-        self._look_at_factory()
-        try:
-            self._store.presence.heartbeat(self.token, self.progress.published())
-            self._recovered()
-        except PyMongoError as error:
-            self._lost_database(error)
-
-    def _look_at_factory(self) -> None:
-        factory = self._factory
-        if factory is None:
-            return
-        # This comes before `check`, which raises if the factory has ended, so the cause is logged.
-        trouble = factory.trouble()
-        if trouble and trouble.is_new(self._workers_trouble):
-            log.warning("workers: %s", trouble)
-            for line in factory.last():
-                log.warning("last output of a worker: %s", line)
-            if len(self.progress.notes) < _MAX_NOTES:
-                self.progress.notes.append(f"workers: {trouble}")
-        self._workers_trouble = trouble
-        if not self.stopping:
-            factory.check()
-        self.progress.waits_for_workers = factory.awaited()
-        factory.tell(Demand(self._wanted(), self.progress.stats.workers))
+        self._workers.look(self._wanted(), is_needed=not self.stopping)
+        self._upkeep.tend()
+        running = self._engine.running()
+        self.progress.hosts_running = len({task.host for task in running} - {""})
+        self.progress.slow = self._stragglers.slow(running, self._flights.sent)
+        if self._link.usable():
+            with self._link.bounded():
+                self._store.presence.heartbeat(self.token, self.progress.published())
 
     def _wanted(self) -> int | None:
         """The number of jobs that workers have yet to do; None if it is unknown."""
-        if self._ended():
+        hold = self.progress.hold
+        if self._ended() or (hold is not None and not hold.is_routine):
             return self.progress.sent
         left = self.progress.left
         if left is None:
@@ -314,21 +386,3 @@ class Master:
         if self._limit is not None:
             left = min(left, self._limit - self.progress.done - self.progress.failed)
         return max(self.progress.sent, left - self.progress.spooled)
-
-    def _trouble(self) -> str | None:
-        if self._no_database_until:
-            return "the database cannot be reached"
-        hold = self.progress.hold
-        held = None if hold is None or hold.is_routine else hold
-        all_of_it = (held, self._collectors.trouble, self._engine.trouble(), self._workers_trouble)
-        return "; ".join(str(one) for one in all_of_it if one) or None
-
-    def _lost_database(self, error: Exception) -> None:
-        if not self._no_database_until:
-            log.error("the database cannot be reached: %s", json.dumps(str(error)[:500]))
-        self._no_database_until = time.monotonic() + _DATABASE_RETRY_SECONDS
-
-    def _recovered(self) -> None:
-        if self._no_database_until:
-            log.warning("the database can be reached again")
-        self._no_database_until = 0.0

@@ -17,7 +17,7 @@ def _others(loaded: LoadedCampaign) -> list[Path]:
     with contextlib.suppress(OSError):
         for data in parent.glob("*/mongod/data"):
             folder = data.parent.parent
-            if folder != loaded.folder:
+            if folder not in (loaded.folder, loaded.mongod_folder.parent):
                 found.append((data.stat().st_mtime, folder))
     return [folder for _, folder in sorted(found, reverse=True)]
 

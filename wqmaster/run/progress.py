@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -11,14 +11,18 @@ from wqmaster.database import stale
 from wqmaster.database.documents import Store
 from wqmaster.engines.base import EngineStats
 from wqmaster.recipe.recipe import Recipe
-from wqmaster.run.holds import Hold
+from wqmaster.run import stragglers
+from wqmaster.run.holds import Hold, quoted
 from wqmaster.run.spool import Spool
+from wqmaster.run.stragglers import Slow
 
 # The period over which rates are averaged.
 RATE_WINDOW_SECONDS = 60.0
 # How long `status` searches for stale results, and how long it counts those with warnings.
 _STALE_SECONDS = 5.0
 _WARNED_SECONDS = 5.0
+# How many of the last commands `status` shows.
+_SHOWN_COMMANDS = 5
 
 
 class Rate:
@@ -80,6 +84,9 @@ class Progress:
     warned: int = 0  # those of them about which a check warns
     sent: int = 0  # jobs that the engine has, running or waiting for a worker
     spooled: int = 0  # jobs that have returned and are not yet committed
+    spooled_bytes: int = 0  # the files of these jobs
+    # When the first task returned that is not yet committed, in seconds of `time.monotonic`.
+    returned_at: float | None = None
     failures: Counter[str] = field(default_factory=Counter)  # failed in this run, by class
     attempts_failed: int = 0  # failed attempts that are followed by another
     mended: int = 0  # documents that had failed, were changed, and are computed again
@@ -94,7 +101,11 @@ class Progress:
     host: str | None = None  # the name by which workers reach this machine
     waits_for_workers: bool = False  # whether the user must start workers or their factory
     notes: list[str] = field(default_factory=list)  # remarks for the end of the run
+    slow: Sequence[Slow] = ()  # running tasks that take much longer than expected
+    hosts_running: int = 0  # hosts on which tasks run
+    hosts: Callable[[], Mapping[str, Any]] = dict  # the hosts for `status --hosts`
     stage: str | None = None  # what this run is a part of, such as an audit
+    limit_left: int | None = None  # documents that may still be fed; None: no limit
 
     @property
     def stopped(self) -> bool:
@@ -114,6 +125,10 @@ class Progress:
     def reopen(self, classes: Sequence[str]) -> None:
         """Stop counting changed documents as failed; `classes` are their former failure classes."""
         self.mended += len(classes)
+        self.retry(classes)
+
+    def retry(self, classes: Sequence[str]) -> None:
+        """Stop counting documents as failed that run again; `classes` are their former classes."""
         for name in classes:
             for failures in (self.failures_before, self.failures):
                 if failures[name] > 0:
@@ -145,6 +160,11 @@ class Progress:
         return round(self.sent * self.stats.running / tasks) if tasks else 0
 
     @property
+    def lag(self) -> float:
+        """How long the first job has waited that is not yet committed, in seconds."""
+        return 0.0 if self.returned_at is None else time.monotonic() - self.returned_at
+
+    @property
     def pending(self) -> int | None:
         """Documents that are not done, failed, running or spooled; None if not counted."""
         return None if self.left is None else max(0, self.left - self.running - self.spooled)
@@ -156,7 +176,9 @@ class Progress:
 
     @property
     def seconds_left(self) -> float | None:
-        """The remaining time at the current rate, in seconds; None if it is unknown."""
+        """The remaining time at the current rate, in seconds; None if unknown, as during a hold."""
+        if self.hold is not None and not self.hold.is_routine:
+            return None
         rate = self.rate.per_second()
         return self.left / rate if self.left is not None and rate > 0 else None
 
@@ -174,6 +196,7 @@ class Progress:
             "running": self.running,
             "sent": self.sent,
             "spooled": self.spooled,
+            "spooled_bytes": self.spooled_bytes,
             "jobs_per_second": round(self.rate.per_second(), 3),
             "seconds_left": self.seconds_left,
             "workers": self.stats.workers,
@@ -183,6 +206,8 @@ class Progress:
             "workers_lost": self.stats.workers_lost,
             "trouble": self.trouble,
             "hold": self.hold.published() if self.hold else None,
+            "hosts": self.hosts(),
+            "slow": stragglers.published(self.slow),
             "port": self.port,
             "listens_on": self.host,
         }
@@ -196,6 +221,8 @@ def overview(store: Store, spool: Spool, recipe: Recipe | None) -> dict[str, Any
     many documents lack its result but have a result of another step. `warned` is the number of
     documents about whose results a check warns; None if counting them takes too long. `stale`
     documents are done, but hold another molecule now; the count is None if there is no `recipe`.
+    `control` has the pause and the blocked hosts that users have ordered, and `commands` their last
+    commands, the newest first.
     """
     counts = store.counts()
     survey = recipe and stale.survey(store, recipe, _STALE_SECONDS)
@@ -215,6 +242,8 @@ def overview(store: Store, spool: Spool, recipe: Recipe | None) -> dict[str, Any
         "stale": survey and survey.stale,
         "stale_survey": survey and survey.as_json(),
         "master": live,
+        "control": store.commands.orders().stored(),
+        "commands": store.commands.last(_SHOWN_COMMANDS),
     }
 
 
@@ -275,3 +304,17 @@ def line(progress: Progress) -> str:
         parts.append(progress.trouble)
     stage = f"{progress.stage}: " if progress.stage else ""
     return f"{progress.campaign}: {stage}{', '.join(parts)}"
+
+
+def slowest(slow: Sequence[Slow]) -> str | None:
+    """The task that takes longest beyond what is expected, in words; None if there is none."""
+    if not slow:
+        return None
+    first, more = slow[0], len(slow) - 1
+    text = f"document {quoted(first.document)}"
+    if first.jobs > 1:
+        text += f" and {_counted(first.jobs - 1, 'other')} of its task"
+    text += f" on {quoted(first.host)} for {duration(first.seconds)}"
+    expected = "unknown" if first.expected is None else duration(first.expected)
+    also = f"; {_counted(more, 'other task')} as well" if more else ""
+    return f"slow: {text} (expected: {expected}){also}"

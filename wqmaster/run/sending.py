@@ -1,6 +1,7 @@
 """Make tasks of the documents that the feed supplies, and submit them to the engine."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from wqmaster.engines.base import Engine
 from wqmaster.jobs import wire
@@ -11,6 +12,18 @@ from wqmaster.run.building import Builder, Built, GivenUp
 from wqmaster.run.feed import Fed
 from wqmaster.run.flights import Flights
 from wqmaster.run.spool import Spool
+
+
+@dataclass
+class Sent:
+    """What became of documents that were to be sent."""
+
+    tasks: int = 0
+    # A failed attempt for each document from which no job can be built, as the database stores it.
+    bad: list[Document] = field(default_factory=list)
+    # Documents whose jobs could not be written, because of `error`; each is to be fed again.
+    postponed: list[Fed] = field(default_factory=list)
+    error: OSError | None = None
 
 
 class Sender:
@@ -27,30 +40,45 @@ class Sender:
         self._builder = Builder(recipe, spool)
         self._count = 0
 
-    def send(self, fed: Sequence[Fed]) -> tuple[int, list[Document]]:
+    def follow(self, recipe: Recipe) -> None:
+        """Use another form of the recipe from now on."""
+        self._campaign = recipe.loaded.campaign
+        self._builder.follow(recipe)
+
+    def send(self, fed: Sequence[Fed]) -> Sent:
         """Submit tasks for `fed`. A job with a remedy is a separate task.
 
-        Returns:
-            the number of tasks, and a failed attempt for each document from which no job can be
-            built, as the database stores it.
+        If a job cannot be written, the rest is postponed, and nothing of it is left in the spool.
 
         Raises:
             CampaignError: no worker could run the first job; see `Builder.build`.
         """
-        plain: list[Built] = []
-        changed: list[Built] = []
-        bad: list[Document] = []
-        for entry in fed:
-            built = self._builder.build(entry)
+        sent = Sent()
+        plain: list[tuple[Fed, Built]] = []
+        changed: list[tuple[Fed, Built]] = []
+        for place, entry in enumerate(fed):
+            try:
+                built = self._builder.build(entry)
+            except OSError as error:
+                sent.error = error
+                sent.postponed += fed[place:]
+                break
             if isinstance(built, GivenUp):
-                bad.append(built.record)
+                sent.bad.append(built.record)
             else:
-                (changed if built.remedies else plain).append(built)
+                (changed if built.remedies else plain).append((entry, built))
         bundles = [plain] if plain else []
         bundles += [[one] for one in changed]
         for bundle in bundles:
-            self._submit(bundle)
-        return len(bundles), bad
+            if sent.error is None or not sent.postponed:
+                try:
+                    self._submit([built for _, built in bundle])
+                    sent.tasks += 1
+                    continue
+                except OSError as error:
+                    sent.error = error
+            sent.postponed += [entry for entry, _ in bundle]
+        return sent
 
     def _submit(self, bundle: list[Built]) -> None:
         self._count += 1
@@ -64,7 +92,8 @@ class Sender:
             jobs=len(bundle),
             time_limit_per_job=int(seconds * more.time),
             inputs=tuple(dict.fromkeys(shared for one in bundle for shared in one.job.inputs)),
-            category=self._campaign.submit.queue or self._campaign.campaign,
+            category=self._campaign.submit.category or self._campaign.campaign,
+            priority=self._campaign.submit.level,
             cores=resources.cores,
             memory=resources.memory and int(resources.memory * more.memory),
             disk=resources.disk and int(resources.disk * more.disk),
@@ -72,7 +101,12 @@ class Sender:
             running_time_min=least and least * len(bundle),
             plain=not remedies,
         )
-        inputs = wire.pack([one.job for one in bundle])
+        inputs = wire.pack([one.job for one in bundle], self._campaign.archive.most_bytes)
         folder = self._spool.submit(task.id, [one.asked for one in bundle], inputs)
-        self._engine.submit(task, folder)
-        self._flights.send(task.id, [one.asked.document for one in bundle])
+        try:
+            self._engine.submit(task, folder)
+        except OSError:
+            self._spool.drop(task.id)
+            raise
+        sizes = [one.asked.natoms for one in bundle] if task.plain else []
+        self._flights.send(task.id, [one.asked.document for one in bundle], sizes)

@@ -7,10 +7,11 @@ acknowledged its results. If a master is killed, its jobs in `running` run again
 has torn, and its task runs again.
 """
 
+import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,10 @@ from bson import json_util
 from wqmaster.database.attempts import Rescue
 from wqmaster.engines.base import Returned, TaskResult
 from wqmaster.errors import ArchiveError
-from wqmaster.jobs import wire
+from wqmaster.jobs.archive import MAX_JOB_BYTES, Archive
 from wqmaster.jobs.job import Asked, Outcome
 from wqmaster.system.files import check_writable
+from wqmaster.system.private import is_plain_file, set_mode
 
 INPUTS = "inputs.tar"
 OUTPUTS = "outputs.tar"
@@ -31,17 +33,24 @@ RESULT = "result.json"
 
 
 class Spool:
-    """The spool of one campaign, in the folder `root`."""
+    """The spool of one campaign, in the folder `root`.
 
-    def __init__(self, root: Path) -> None:
+    `most_bytes` limits how much of a job's files is held in memory.
+    """
+
+    def __init__(self, root: Path, most_bytes: int = MAX_JOB_BYTES) -> None:
         self.root = root
+        self.most_bytes = most_bytes
+        self._sums: dict[str, str] = {}  # of the inputs of running tasks
         self.running = root / "running"
         self.returned = root / "returned"
         self.failed = root / "failed"
         self.archive = root / "archive"
 
-    def prepare(self) -> None:
+    def prepare(self, kept: Collection[str] = ()) -> None:
         """Create the folders, and remove the tasks that a killed master left running.
+
+        Those in `kept` stay.
 
         Raises:
             FolderError: the spool is not writable.
@@ -49,22 +58,54 @@ class Spool:
         for folder in (self.root, self.running, self.returned, self.failed):
             check_writable(folder)
         for left in self.running.iterdir():
+            if left.name in kept:
+                continue
             shutil.rmtree(left, ignore_errors=True)
 
     def submit(self, task_id: str, jobs: Sequence[Asked], inputs: bytes) -> Path:
-        """Create and fill the folder of a task that is about to run; return its path."""
+        """Create and fill the folder of a task that is about to run; return its path.
+
+        Raises:
+            OSError: the disk is full, for example; nothing of the task is left.
+        """
         folder = self.running / task_id
-        folder.mkdir()
-        (folder / INPUTS).write_bytes(inputs)
         record = json_util.dumps([asdict(job) for job in jobs])
-        (folder / JOBS).write_text(record)
+        try:
+            folder.mkdir()
+            (folder / INPUTS).write_bytes(inputs)
+            (folder / JOBS).write_text(record)
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        self._sums[task_id] = hashlib.sha256(inputs).hexdigest()
         return folder
+
+    def asked(self, task_id: str) -> list[Asked]:
+        """The jobs of a task that is running.
+
+        Raises:
+            OSError, ValueError, TypeError, KeyError: its record is missing or torn.
+        """
+        record = (self.running / task_id / JOBS).read_text()
+        return [Asked(**job) for job in json_util.loads(record)]
 
     def give_back(self, result: Returned) -> None:
         """Record how the task ended, and move it to `returned` in one step."""
         folder = self.running / result.task_id
-        (folder / RESULT).write_text(json.dumps(asdict(result)))
+        set_mode(folder / OUTPUTS)
+        inputs = self._sums.pop(result.task_id, None)
+        if inputs is None:  # another process submitted the task
+            inputs = hashlib.sha256((folder / INPUTS).read_bytes()).hexdigest()
+        (folder / RESULT).write_text(json.dumps({**asdict(result), "inputs": inputs}))
         folder.rename(self.returned / result.task_id)
+
+    def size(self, task_id: str) -> int:
+        """How many bytes the files of a returned task have; 0 if it is gone."""
+        try:
+            with os.scandir(self.returned / task_id) as entries:
+                return sum(entry.stat().st_size for entry in entries)
+        except OSError:
+            return 0
 
     def waiting(self) -> Iterator[str]:
         """The tasks in `returned`, sorted by name."""
@@ -91,6 +132,10 @@ class Spool:
         """
         folder = self.returned / task_id
         kept = self.failed / name
+        if not is_plain_file(folder / OUTPUTS):
+            return None
+        if kept.is_symlink():
+            kept.unlink()
         kept.mkdir(exist_ok=True)
         for file in (JOBS, RESULT, OUTPUTS):
             (kept / file).unlink(missing_ok=True)
@@ -126,10 +171,18 @@ class Spool:
             return None
         try:
             asked, returned, path = read_task(folder)
-            with wire.Archive(path) as opened:
+            with self.opened(path, returned) as opened:
                 return asked[number], returned, opened.outcome(number)
         except (ArchiveError, OSError, ValueError, TypeError, KeyError, IndexError):
             return None
+
+    def opened(self, path: Path, returned: Returned) -> Archive:
+        """The archive at `path` of a returned task.
+
+        Raises:
+            ArchiveError: it is damaged, too large, or belongs to another task.
+        """
+        return Archive(path, inputs=returned.inputs or None, most_bytes=self.most_bytes)
 
     def rescued(self, left: Rescue) -> dict[str, bytes]:
         """The files that a step of a failed attempt left, by name, from the kept archive.
@@ -184,7 +237,7 @@ class Spool:
     def remove(self, task_id: str, *, keep: bool = False) -> None:
         """Remove a returned task that is committed; with `keep`, move it to `archive/` instead."""
         folder = self.returned / task_id
-        if keep and (folder / OUTPUTS).exists():
+        if keep and is_plain_file(folder / OUTPUTS):
             self.archive.mkdir(exist_ok=True)
             (folder / INPUTS).unlink(missing_ok=True)
             folder.rename(self.archive / task_id)
@@ -194,6 +247,7 @@ class Spool:
 
     def drop(self, task_id: str) -> None:
         """Remove a task that was canceled before it came back."""
+        self._sums.pop(task_id, None)
         shutil.rmtree(self.running / task_id, ignore_errors=True)
 
 

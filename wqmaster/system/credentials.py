@@ -6,7 +6,7 @@ from pathlib import Path
 
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import EngineError
-from wqmaster.system.files import replacing
+from wqmaster.system.private import write_private
 from wqmaster.system.programs import ask
 
 # Nothing replaces an expired certificate, but `doctor` reports it.
@@ -19,11 +19,17 @@ def password(folder: Path) -> Path:
     """The password file in the campaign's folder; created with mode 0600 if it is missing."""
     path = folder / "password"
     if not path.exists():
-        with (
-            replacing(path) as part,
-            os.fdopen(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file,
-        ):
-            file.write(secrets.token_hex(32))
+        write_private(path, secrets.token_hex(32))
+    return path
+
+
+def rotate_password(folder: Path) -> Path:
+    """Replace the password file in the campaign's folder; return its path.
+
+    A running master and its factory notice the change.
+    """
+    path = folder / "password"
+    write_private(path, secrets.token_hex(32))
     return path
 
 

@@ -48,6 +48,18 @@ def check_writable(folder: Path) -> None:
         ) from error
 
 
+def changed(path: Path | None) -> tuple[int, int] | None:
+    """What differs between two versions of a file that is replaced as a whole.
+
+    None if there is no file, or `path` is None.
+    """
+    try:
+        found = path.stat() if path is not None else None
+    except OSError:
+        return None
+    return None if found is None else (found.st_ino, found.st_mtime_ns)
+
+
 def rotate(log: Path, most_bytes: int = LARGEST_LOG_BYTES) -> None:
     """Rename `log` to LOG.1, replacing an earlier LOG.1, if `log` is larger than `most_bytes`."""
     if log.exists() and log.stat().st_size > most_bytes:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from wqmaster.errors import CampaignLocked, FolderError
+from wqmaster.system.private import open_private
 from wqmaster.system.processes import alive, began
 
 # The name of the lock file in a campaign's folder and in its factory's folder.
@@ -63,7 +64,8 @@ def take(path: Path) -> IO[str]:
         Held: another process holds the lock.
         OSError: the file cannot be opened, or its file system does not support locks.
     """
-    file = path.open("a+")
+    # Whoever can open the file can hold the lock, even a group that may read the folder.
+    file = open_private(path, "a+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -87,14 +89,14 @@ class FolderLock:
     """The lock on a campaign's folder, which admits one master at a time.
 
     Collectors inherit the lock, so a new master waits until a killed master's collectors have
-    committed their current work.
+    committed their current work. `how` ends the message if a running master holds the lock.
 
     Raises:
         CampaignLocked: a running master holds the lock.
         FolderError: the lock file cannot be opened.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, how: str = "stop it first, with Ctrl-C or 'kill'") -> None:
         deadline = time.monotonic() + COLLECTORS_TIMEOUT_SECONDS
         while True:
             try:
@@ -108,8 +110,7 @@ class FolderLock:
                 lives = held.holder is not None and held.holder.lives()
                 if lives or time.monotonic() > deadline:
                     raise CampaignLocked(
-                        f"a master ({held}) is already running in {folder}; stop it first, with "
-                        "Ctrl-C or 'kill'"
+                        f"a master ({held}) is already running in {folder}; {how}"
                     ) from None
                 time.sleep(_RETRY_SECONDS)
         note(self._file)

@@ -11,7 +11,6 @@ so none is missed. The command's output goes to LOG, which is rotated.
 import contextlib
 import ctypes
 import logging
-import logging.handlers
 import os
 import selectors
 import signal
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from wqmaster.system.lines import LineBuffer
+from wqmaster.system.log_files import LogFile
 from wqmaster.system.processes import descendants
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
@@ -60,9 +60,7 @@ def end_all(first: int = signal.SIGTERM) -> None:
 def rotating(log: Path | str) -> logging.Logger:
     """A logger that writes to the file `log`, and rotates it at 5 MB."""
     logger = logging.getLogger("keeper")
-    handler = logging.handlers.RotatingFileHandler(log, maxBytes=5_000_000, backupCount=3)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    logger.addHandler(handler)
+    logger.addHandler(LogFile(log, "%(asctime)s %(message)s"))
     logger.setLevel(logging.INFO)
     return logger
 

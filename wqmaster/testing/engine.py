@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
-from wqmaster.engines.base import EngineStats, Returned, TaskResult
+from wqmaster.engines.base import EngineStats, Returned, RunningTask, TaskResult
 from wqmaster.jobs.job import Outcome, StepOutcome, Task
 
 HOST = "memory"
@@ -48,10 +48,15 @@ def step_outcome(
     )
 
 
-def packed_outcomes(outcomes: list[Outcome]) -> bytes:
-    """Pack outcomes as outputs.tar, which runner.sh writes and `jobs/wire.py` reads."""
+def packed_outcomes(outcomes: list[Outcome], inputs: bytes | None = None) -> bytes:
+    """Pack outcomes as outputs.tar, which runner.sh writes and `jobs/archive.py` reads.
+
+    `inputs` is the content of the task's inputs.tar, if the archive shall name its checksum.
+    """
     content: dict[str, bytes] = {}
     lines = ["wqmaster 1", f"host {outcomes[0].host}"]
+    if inputs is not None:
+        lines.append(f"inputs {sha256(inputs).hexdigest()}")
     for number, one in enumerate(outcomes):
         for step in one.steps:
             hundredths = round(step.wall_time * 100)
@@ -106,13 +111,18 @@ class MemoryEngine:
         outcomes = [one for one in answers if isinstance(one, Outcome)]
         result = next((one for one in answers if isinstance(one, TaskResult)), TaskResult.OK)
         if result is TaskResult.OK:
-            (folder / "outputs.tar").write_bytes(packed_outcomes(outcomes))
+            inputs = (folder / "inputs.tar").read_bytes()
+            (folder / "outputs.tar").write_bytes(packed_outcomes(outcomes, inputs))
         host = outcomes[0].host if outcomes else HOST
         return Returned(task.id, result, 0, host, started=1.0, finished=2.0)
 
-    def hungry(self) -> int:
-        """How many more tasks the engine can place."""
+    def hungry(self, priority: int | None = None) -> int:
+        """How many more tasks the engine can place, whatever their priority."""
         return self.slots - len(self._queue)
+
+    def waiting(self) -> list[str]:
+        """The ids of the tasks beyond `slots`."""
+        return [task.id for task, _ in list(self._queue)[self.slots :]]
 
     def cancel(self, task_id: str) -> None:
         """Remove the task, so that it is never returned."""
@@ -121,7 +131,7 @@ class MemoryEngine:
 
     def cancel_waiting(self) -> list[str]:
         """Remove the tasks beyond `slots`, and return their ids."""
-        waiting = [task.id for task, _ in list(self._queue)[self.slots :]]
+        waiting = self.waiting()
         for task_id in waiting:
             self.cancel(task_id)
         return waiting
@@ -129,6 +139,14 @@ class MemoryEngine:
     def block_host(self, host: str, seconds: float) -> None:
         """Add the host to `blocked`, without any other effect."""
         self.blocked.append(host)
+
+    def unblock_host(self, host: str) -> None:
+        """Remove the host from `blocked`."""
+        self.blocked = [one for one in self.blocked if one != host]
+
+    def running(self) -> list[RunningTask]:
+        """The oldest tasks, as many as there are slots."""
+        return [RunningTask(task.id, HOST, 1.0) for task, _ in list(self._queue)[: self.slots]]
 
     def stats(self) -> EngineStats:
         """Count the tasks that run and wait, as if there were one worker with `slots` cores."""

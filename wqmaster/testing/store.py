@@ -1,11 +1,13 @@
 """A store that keeps its documents in memory, without a server."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
 from wqmaster.campaign.models import Campaign
 from wqmaster.database.attempts import History, histories_of, key_of
+from wqmaster.database.orders import Answer, Command, Orders
 from wqmaster.database.results import Result, refusal
 from wqmaster.errors import BadDocument, CampaignLocked
 from wqmaster.jobs.molecule import Document, from_document
@@ -40,6 +42,27 @@ class MemoryAttempts:
             if entry.get("final") and key_of(entry["document"]) in keys:
                 entry |= {"final": False, "mended": True}
 
+    def failed(self, kind: str | None = None) -> Iterator[Any]:
+        """Yield the ids of failed documents, or of those that failed with the class `kind`."""
+        for entry in self.records:
+            if entry.get("final") and kind in (None, entry["class"]):
+                yield entry["document"]
+
+    def attempted(self, kind: str) -> Iterator[Any]:
+        """Yield the ids of documents of which an attempt failed with `kind`, but not finally."""
+        for entry in self.records:
+            if not entry.get("final") and entry["class"] == kind:
+                yield entry["document"]
+
+    def retry_all(self, documents: Sequence[Any]) -> int:
+        """Let the failed ones among these documents run again; return how many."""
+        keys = set(map(key_of, documents))
+        failed = (one for one in self.records if one.get("final"))
+        found = [one for one in failed if key_of(one["document"]) in keys]
+        for entry in found:
+            entry |= {"final": False, "retried": True}
+        return len(found)
+
 
 class MemoryPresence:
     """A master's lock. Tests set `taken` to simulate that another master takes the campaign."""
@@ -59,6 +82,31 @@ class MemoryPresence:
         self.published.append(dict(status))
 
 
+class MemoryCommands:
+    """Commands to the master. Tests append to `waiting`, and find the answers in `answers`."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[Command] = deque()
+        self.answers: dict[Any, Answer] = {}
+        self._orders = Orders()
+
+    def take(self, token: str) -> Command | None:
+        """The oldest command that waits."""
+        return self.waiting.popleft() if self.waiting else None
+
+    def answer(self, command: Command, answer: Answer) -> None:
+        """Record what became of a command."""
+        self.answers[command.id] = answer
+
+    def orders(self) -> Orders:
+        """The orders that are in force."""
+        return self._orders
+
+    def save(self, orders: Orders) -> None:
+        """Replace the orders that are in force."""
+        self._orders = orders
+
+
 class MemoryStore:
     """Documents in a dict, keyed by `key_of(_id)`.
 
@@ -70,6 +118,7 @@ class MemoryStore:
         self.documents: dict[str, Document] = {}
         self.ledger = MemoryAttempts()
         self.presence = MemoryPresence()
+        self.commands = MemoryCommands()
         self.insert(documents)
 
     @property
@@ -99,6 +148,12 @@ class MemoryStore:
         """The given documents that still have no result."""
         found = (self.documents.get(key_of(document)) for document in document_ids)
         return [self._fetched(one) for one in found if one is not None and not self._is_done(one)]
+
+    def matching(self, query: Document) -> Iterator[Any]:
+        """Yield the ids of documents whose top-level fields equal those of `query`."""
+        for one in self.documents.values():
+            if all(one.get(name) == value for name, value in query.items()):
+                yield one["_id"]
 
     def molecules(self, document_ids: Sequence[Any]) -> dict[str, str | None]:
         """The fingerprint of each document's molecule, keyed by `key_of(_id)`.

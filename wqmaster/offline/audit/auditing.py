@@ -118,7 +118,7 @@ class Audit:
                 copied.documents,
                 copies(self.recipe, tight, self.store, [*frames.values()], record["_id"]),
             )
-            if copied.page(None, 1) and run(tight, _STAGE).stopped:
+            if copied.any_left() and run(tight, _STAGE).stopped:
                 raise Stopped
             compared = self._compared(copied, tight)
         if not compared.pairs:
@@ -197,7 +197,7 @@ class Audit:
         with assembly.opened(recipe.loaded) as copied:
             made = copies(self.recipe, recipe, self.store, labels, mark)
             insert_copies(copied.documents, made)
-            if copied.page(None, 1) and run(recipe, _SINGLES_STAGE).stopped:
+            if copied.any_left() and run(recipe, _SINGLES_STAGE).stopped:
                 raise Stopped
             for name in steps:
                 found = _recomputed(recipe, copied, self._labels_in(recipe, name))

@@ -148,10 +148,9 @@ def _compute(recipe: Recipe, record: Document, run: auditing.Run) -> int:
     loaded, campaign = recipe.loaded, recipe.loaded.campaign
     query = {"$and": [campaign.submit.query, {"_id": {"$in": ids}}]}
     submit = campaign.submit.model_copy(update={"query": query})
-    few = campaign.model_copy(update={"submit": submit, "reference_atoms": None})
-    narrowed = replace(recipe, loaded=LoadedCampaign(few, loaded.source, loaded.variables))
+    narrowed = replace(recipe, loaded=loaded.copy(submit=submit, reference_atoms=None))
     with assembly.opened(narrowed.loaded) as store:
-        if not store.page(None, 1):
+        if not store.any_left():
             return 0
     progress = run(narrowed, _STAGE)
     if progress.stopped:

@@ -56,7 +56,9 @@ class Originals:
         self._store = store
         self._labels = labels
         self._path = f"{store.campaign.output_key}.{labels.name}"
-        self._spool = Spool(recipe.loaded.folder / "spool")
+        self._spool = Spool(
+            recipe.loaded.folder / "spool", recipe.loaded.campaign.archive.most_bytes
+        )
 
     def sizes(self) -> Iterator[tuple[Any, int]]:
         """Yield `_id` and number of atoms of each document with a result, or with a refused one."""

@@ -112,7 +112,7 @@ def _crash(output: Output, text: str, errors: str, job: bool) -> Failure | None:
     `job`: whether the output comes from a job. Other outputs can lack the standard error.
     """
     ended = "normal termination of xtb" in text or "normal termination of xtb" in errors
-    ended = ended and "abnormal termination of xtb" not in text + errors
+    ended = ended and not any("abnormal termination of xtb" in said for said in (text, errors))
     if not job and not output.has("stderr"):  # "normal termination" goes to stderr
         ended = ended or last_line(text, "* finished run on ") is not None
     if not job and not ended and text.strip() and not _is_of_xtb(text):

@@ -11,6 +11,10 @@ from wqmaster.parsers.base import Output
 BOHR = 0.52917726
 
 
+# xtb writes an atomic number and three coordinates, or one number, into a line.
+_MAX_LINE_CHARACTERS = 500
+
+
 @dataclass(frozen=True)
 class Engrad:
     """The content of molecule.engrad."""
@@ -58,12 +62,10 @@ def _read(text: str) -> Engrad:
     """The content of the file; all parsers of a step read the same text."""
     if 3 * text.count("\n") > len(text) + 3:
         raise ParseError("the gradient in molecule.engrad cannot be read: the lines are empty")
-    words = [
-        word
-        for line in text.splitlines()
-        if not line.lstrip().startswith("#")
-        for word in line.split()
-    ]
+    lines = text.split("\n")
+    if any(len(line) > _MAX_LINE_CHARACTERS for line in lines):
+        raise ParseError("the gradient in molecule.engrad cannot be read: a line is too long")
+    words = [word for line in lines if not line.lstrip().startswith("#") for word in line.split()]
     try:
         natoms = int(words[0])
         values = [float(word) for word in words[1 : 2 + 3 * natoms]]

@@ -9,8 +9,9 @@ from wqmaster.run.collector.messages import Ended
 class CollectorPool(Protocol):
     """Judges the jobs of returned tasks, and commits their results and failures."""
 
-    # The reason why a collector is waiting, such as an unreachable database; None if none waits.
-    trouble: str | None
+    @property
+    def trouble(self) -> str | None:
+        """The reason why collectors wait, such as an unreachable database; None if none waits."""
 
     @property
     def busy(self) -> int:

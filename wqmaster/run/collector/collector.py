@@ -1,25 +1,22 @@
 """Judge returned jobs, and commit their results and failures to the database."""
 
-import errno
 import logging
-import logging.handlers
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-
-from pymongo.errors import PyMongoError
+from typing import Any
 
 from wqmaster.database import records
 from wqmaster.database.attempts import History, key_of
 from wqmaster.database.base import CampaignStore
-from wqmaster.database.reasons import reason
+from wqmaster.database.reasons import is_about_access, reason
 from wqmaster.engines.base import Returned, TaskResult
-from wqmaster.errors import ArchiveError
+from wqmaster.errors import ArchiveError, ArchiveTooLarge
+from wqmaster.jobs.archive import Archive
 from wqmaster.jobs.failures import NO_SPACE_MESSAGE, Failure, FailureClass
-from wqmaster.jobs.job import Asked, Outcome
+from wqmaster.jobs.job import Asked, Outcome, StepOutcome
 from wqmaster.jobs.molecule import Document
-from wqmaster.jobs.wire import Archive
 from wqmaster.recipe import retry
 from wqmaster.recipe.judgement import Verdict, judge
 from wqmaster.recipe.recipe import Recipe
@@ -34,10 +31,15 @@ from wqmaster.run.collector.messages import (
     JobFailure,
     Waits,
 )
-from wqmaster.run.kept_files import safe_name
+from wqmaster.run.collector.refusals import (
+    STORING_ERRORS,
+    can_be_about_data,
+    is_about_data,
+)
+from wqmaster.run.kept_files import KeptFiles, safe_name
 from wqmaster.run.spool import Spool
-from wqmaster.system.files import replacing
 from wqmaster.system.lines import last_line
+from wqmaster.system.passing import can_pass
 
 log = logging.getLogger("wqmaster.collector")
 
@@ -46,8 +48,6 @@ BATCH_TASKS = 50
 BATCH_BYTES = 32 << 20
 # Seconds between two attempts to store results if the database does not respond.
 _RETRY_SECONDS = 2.0
-# Disk errors that can be temporary.
-_PASSING_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE)
 
 _CRASHED = Failure(FailureClass.COLLECTOR_CRASH, "a collector crashed or hung twice on this output")
 
@@ -74,6 +74,11 @@ class _Judged:
     outcome: Outcome | None
     verdict: Verdict
     final: bool = False  # whether the job's document has failed
+    is_refused: bool = False  # whether the database refuses it, so that little is recorded
+
+    @property
+    def steps(self) -> tuple[StepOutcome, ...]:
+        return self.outcome.steps if self.outcome else ()
 
 
 @dataclass
@@ -81,6 +86,8 @@ class _Batch:
     jobs: list[_Judged] = field(default_factory=list)
     tasks: list[str] = field(default_factory=list)
     size: int = 0
+    # Archives with large files to keep, which are open until the batch is stored.
+    archives: list[Archive] = field(default_factory=list)
 
 
 class Collector:
@@ -90,7 +97,7 @@ class Collector:
         self._recipe = recipe
         self._store = store
         self._spool = spool
-        self._kept = kept
+        self._kept = KeptFiles(kept)
 
     def process(self, requests: Sequence[Collect]) -> Iterator[Begins | Commits | Waits | Ended]:
         """Judge and commit the tasks of `requests`; yield the messages to the master."""
@@ -104,8 +111,12 @@ class Collector:
 
     # --- judging -----------------------------------------------------------------------------
 
-    def _judge_task(self, request: Collect, batch: _Batch) -> Iterator[Begins | Ended]:
+    def _judge_task(self, request: Collect, batch: _Batch) -> Iterator[Begins | Waits | Ended]:
         task, skip = request.task, request.skip
+        while not self._spool.returned.is_dir():
+            # Without its folder, the task would seem to be committed.
+            yield Waits(reason=f"the folder {self._spool.returned} is gone")
+            time.sleep(_RETRY_SECONDS)
         try:
             asked, returned, archive_path = self._spool.read(task)
         except FileNotFoundError:
@@ -124,7 +135,7 @@ class Collector:
             problem: Failure | None = _CRASHED
         else:
             yield Begins(task=task, job=WHOLE_ARCHIVE)
-            archive, problem = _open(archive_path, returned)
+            archive, problem = _open(self._spool, archive_path, returned)
         try:
             for number, job in enumerate(asked):
                 yield Begins(task=task, job=number)
@@ -142,13 +153,16 @@ class Collector:
                 batch.jobs.append(_Judged(task, number, job, returned, outcome, verdict))
         finally:
             if archive is not None:
-                archive.close()
+                if any(step.large for job in batch.jobs if job.task == task for step in job.steps):
+                    batch.archives.append(archive)
+                else:
+                    archive.close()
 
     def _judge_job(
         self, archive: Archive, number: int, asked: Asked
     ) -> tuple[Outcome | None, Verdict]:
         try:
-            outcome = archive.outcome(number)
+            outcome = archive.outcome(number, self._recipe.read_files)
         except ArchiveError as error:
             return None, Verdict(failure=Failure(FailureClass.TRUNCATED, error.message))
         return outcome, judge(self._recipe, asked, outcome)
@@ -169,11 +183,8 @@ class Collector:
         steps = (
             replace(
                 step,
-                files={
-                    name: content
-                    for name, content in step.files.items()
-                    if name in kept.get(step.name, ())
-                },
+                files=_only(step.files, kept.get(step.name, ())),
+                large=_only(step.large, kept.get(step.name, ())),
             )
             for step in outcome.steps
         )
@@ -187,24 +198,61 @@ class Collector:
         yield Commits(jobs=len(batch.jobs))
         while True:
             try:
-                self._store_batch(batch)
+                self._store_batch(batch.jobs)
                 break
-            except (PyMongoError, OSError) as error:
+            except STORING_ERRORS as error:
                 # The database or the disk can recover, and nothing is lost by trying again.
                 log.warning("results cannot be stored; trying again: %s", error)
-                yield Waits(reason=records.storable(f"results cannot be stored: {reason(error)}"))
+                yield Waits(
+                    reason=records.storable(f"results cannot be stored: {reason(error)}"),
+                    lasts=is_about_access(error),
+                )
                 time.sleep(_RETRY_SECONDS)
         ended: dict[str, list[EndedJob]] = {task: [] for task in batch.tasks}
         for job in batch.jobs:
             ended[job.task].append(_ended(job))
+        for archive in batch.archives:
+            archive.close()
         for task, jobs in ended.items():
             self._spool.remove(task, keep=self._store.campaign.archive.keep == "all")
             yield Ended(task=task, jobs=tuple(jobs))
 
-    def _store_batch(self, batch: _Batch) -> None:
+    def _store_batch(self, jobs: Sequence[_Judged]) -> None:
+        """Store jobs. If the database refuses them as a whole, those that it refuses fail alone.
+
+        Raises:
+            Exception: one of `STORING_ERRORS`, which is no job's fault.
+        """
+        refused = self._store_parts(jobs)
+        if not refused:
+            return
+        first = refused[0][1]
+        if len(refused) == len(jobs) > 1 and not any(is_about_data(error) for _, error in refused):
+            raise first  # the database seems to be at fault
+        for job, error in refused:
+            log.error("document %s cannot be stored: %s", job.asked.document, error)
+            why = f"the database refuses the result: {reason(error)}"
+            job.verdict = Verdict(failure=Failure(FailureClass.NOT_STORED, why))
+            job.is_refused = True
+            self._store_jobs([job])
+
+    def _store_parts(self, jobs: Sequence[_Judged]) -> list[tuple[_Judged, Exception]]:
+        """Store jobs, divided until all are stored but those that the database refuses."""
+        try:
+            self._store_jobs(jobs)
+            return []
+        except STORING_ERRORS as error:
+            if not can_be_about_data(error):
+                raise
+            if len(jobs) == 1:
+                return [(jobs[0], error)]
+        middle = len(jobs) // 2
+        return self._store_parts(jobs[:middle]) + self._store_parts(jobs[middle:])
+
+    def _store_jobs(self, jobs: Sequence[_Judged]) -> None:
         good = [
             job
-            for job in batch.jobs
+            for job in jobs
             if job.verdict.failure is None or (self._recipe.commits_steps and job.verdict.results)
         ]
         now = self._store.molecules([job.asked.document for job in good])
@@ -220,13 +268,13 @@ class Collector:
                 continue
             try:
                 self._keep_files(job, stored.get(key, frozenset()))
-            except OSError as error:
-                if error.errno in _PASSING_ERRNOS:
+            except (OSError, ArchiveError) as error:
+                if isinstance(error, OSError) and can_pass(error):
                     raise
-                failure = job.verdict.failure or Failure(
-                    FailureClass.NOT_STORED, f"a file cannot be kept: {error}"
-                )
-                job.verdict = Verdict(failure=failure)
+                failure = Failure(FailureClass.NOT_STORED, f"a file cannot be kept: {error}")
+                if isinstance(error, ArchiveError):
+                    failure = Failure(FailureClass.TRUNCATED, error.message)
+                job.verdict = Verdict(failure=job.verdict.failure or failure)
                 good.remove(job)
         refused = self._store.results.commit(
             [
@@ -245,7 +293,7 @@ class Collector:
             why = refused.get(key_of(job.asked.document))
             if why is not None and job.verdict.failure is None:
                 job.verdict = Verdict(failure=Failure(FailureClass.NOT_STORED, why))
-        failed = [job for job in batch.jobs if job.verdict.failure is not None]
+        failed = [job for job in jobs if job.verdict.failure is not None]
         histories = self._store.ledger.histories([job.asked.document for job in failed])
         for job in failed:
             history = histories.get(key_of(job.asked.document), History())
@@ -273,7 +321,7 @@ class Collector:
         return {key: frozenset(steps) for key, steps in found.items()}
 
     def _keep_files(self, job: _Judged, stored: frozenset[str]) -> None:
-        steps = {step.name: step for step in job.outcome.steps} if job.outcome else {}
+        steps = {step.name: step for step in job.steps}
         passed = {result.step for result in job.verdict.results}
         if self._recipe.commits_steps and job.verdict.failure is None:
             stored = frozenset()  # the results that they belong to are replaced
@@ -282,9 +330,12 @@ class Collector:
                 continue
             for file, pattern in wanted.keep_files:
                 name = pattern.replace("{id}", safe_name(job.asked.document))
-                content = steps[wanted.request.name].files[file]
-                with replacing(self._kept / name) as part:
-                    part.write_bytes(content)
+                step = steps[wanted.request.name]
+                with self._kept.replacing(name) as target:
+                    if file in step.large:
+                        step.large[file].copy_to(target)
+                    else:
+                        target.write(step.files[file])
 
     def _record(self, job: _Judged) -> Document:
         failure = job.verdict.failure
@@ -296,7 +347,7 @@ class Collector:
         return records.failed(
             job.asked,
             job.returned,
-            job.outcome,
+            None if job.is_refused else job.outcome,
             failure,
             final=job.final,
             number=job.number,
@@ -314,14 +365,30 @@ def _ended(job: _Judged) -> EndedJob:
         )
     host = records.storable(job.returned.host)
     warned = found is None and job.verdict.is_warned
-    return EndedJob(key=key_of(job.asked.document), host=host, failure=failure, warned=warned)
+    seconds = None
+    if job.outcome is not None and not job.asked.remedy:
+        seconds = sum(step.wall_time for step in job.outcome.steps)
+    return EndedJob(
+        key=key_of(job.asked.document),
+        host=host,
+        failure=failure,
+        warned=warned,
+        natoms=job.asked.natoms,
+        seconds=seconds,
+    )
 
 
-def _open(path: Path, returned: Returned) -> tuple[Archive | None, Failure | None]:
+def _only(files: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    return {name: found for name, found in files.items() if name in names}
+
+
+def _open(spool: Spool, path: Path, returned: Returned) -> tuple[Archive | None, Failure | None]:
     """The archive of a returned task; if it is unusable, the failure of the task's jobs instead."""
     if returned.result is TaskResult.OK:
         try:
-            return Archive(path), None
+            return spool.opened(path, returned), None
+        except ArchiveTooLarge as error:
+            return None, Failure(FailureClass.OUTPUT_TOO_LARGE, error.message)
         except ArchiveError as error:
             return None, Failure(FailureClass.TRUNCATED, error.message)
     kind = _BY_RESULT[returned.result]

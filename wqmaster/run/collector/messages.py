@@ -17,13 +17,19 @@ class _Message(BaseModel):
 
 
 class Configuration(_Message):
-    """The first message to a collector. It holds secrets, so it is sent only through a pipe."""
+    """The first message to a collector. It holds secrets, so it is sent only through a pipe.
+
+    A later one replaces the settings of the campaign for the tasks that follow.
+    """
+
+    # No error and no log quotes it.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     recipe: str  # the recipe's hash, which must still be that of the campaign's files
-    campaign: str  # the campaign, in MongoDB's extended JSON
+    campaign: str = Field(repr=False)  # the campaign, in MongoDB's extended JSON
     path: str  # path of the campaign file
     folder: str  # the campaign's folder
-    uri: str  # address of the database
+    uri: str = Field(repr=False)  # address of the database
     number: int = 0  # the collector's number, counted from 1
 
 
@@ -55,6 +61,14 @@ class Waits(_Message):
 
     kind: Literal["waits"] = "waits"
     reason: str
+    lasts: bool = False  # whether somebody has to mend that; otherwise it can pass by itself
+
+
+class Refuses(_Message):
+    """From a collector, before it ends: files of the campaign's recipe have changed."""
+
+    kind: Literal["refuses"] = "refuses"
+    reason: str
 
 
 class JobFailure(BaseModel):
@@ -76,6 +90,9 @@ class EndedJob(BaseModel):
     host: str  # the worker's host, as the engine names it
     failure: JobFailure | None = None
     warned: bool = False  # whether a check warns about its result
+    natoms: int | None = None  # the number of atoms of its molecule
+    # The wall time of its steps on the worker; None if it has remedies, which change the time.
+    seconds: float | None = None
 
 
 class Ended(_Message):
@@ -86,11 +103,23 @@ class Ended(_Message):
     jobs: tuple[EndedJob, ...] = ()
 
 
-Message = Annotated[Begins | Commits | Waits | Ended, Field(discriminator="kind")]
-_ADAPTER: TypeAdapter[Begins | Commits | Waits | Ended] = TypeAdapter(Message)
+FromCollector = Begins | Commits | Waits | Refuses | Ended
+_ADAPTER: TypeAdapter[FromCollector] = TypeAdapter(
+    Annotated[FromCollector, Field(discriminator="kind")]
+)
+_ORDERS: TypeAdapter[Collect | Configuration] = TypeAdapter(Collect | Configuration)
 
 
-def message(line: bytes) -> Begins | Commits | Waits | Ended:
+def order(line: bytes) -> Collect | Configuration:
+    """The message that a master sent as `line`.
+
+    Raises:
+        ValueError: `line` is not such a message.
+    """
+    return _ORDERS.validate_json(line)
+
+
+def message(line: bytes) -> FromCollector:
     """The message that a collector sent as `line`.
 
     Raises:

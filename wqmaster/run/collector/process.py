@@ -9,13 +9,13 @@ when standard input closes, so it outlives the master only until its current tas
 
 import itertools
 import logging
-import logging.handlers
 import os
 import select
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 from bson import json_util
 
@@ -24,11 +24,20 @@ from wqmaster.campaign.models import Campaign
 from wqmaster.database.documents import Store
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError, DatabaseError
+from wqmaster.recipe.recipe import Recipe
 from wqmaster.recipe.resolving import resolve
 from wqmaster.run.collector.collector import BATCH_TASKS, Collector
-from wqmaster.run.collector.messages import Begins, Collect, Commits, Configuration, Ended, Waits
+from wqmaster.run.collector.messages import (
+    Collect,
+    Configuration,
+    FromCollector,
+    Refuses,
+    Waits,
+    order,
+)
 from wqmaster.run.spool import Spool
 from wqmaster.system.lines import LineBuffer
+from wqmaster.system.log_files import LogFile
 
 log = logging.getLogger("wqmaster.collector")
 
@@ -61,7 +70,7 @@ class _Channel:
         os.set_inheritable(self._descriptor, False)
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
-    def tell(self, message: Begins | Commits | Waits | Ended) -> None:
+    def tell(self, message: FromCollector) -> None:
         """Send a complete message."""
         rest = message.line()
         while rest:
@@ -70,7 +79,7 @@ class _Channel:
 
 def configuration(loaded: LoadedCampaign, uri: str, recipe: str) -> Configuration:
     """The configuration of a collector."""
-    campaign = loaded.campaign.model_dump(exclude={"folder"})
+    campaign = loaded.campaign.model_dump(exclude={"folder", "notify", "metrics"})
     return Configuration(
         recipe=recipe,
         # Paths become text; MongoDB's extended JSON covers the other types.
@@ -79,6 +88,25 @@ def configuration(loaded: LoadedCampaign, uri: str, recipe: str) -> Configuratio
         folder=str(loaded.folder),
         uri=uri,
     )
+
+
+def _followed(configured: Configuration, channel: _Channel) -> Recipe:
+    """The recipe of the campaign in a configuration.
+
+    Raises:
+        CampaignError: the files that the recipe names are no longer those of the run.
+    """
+    folder = Path(configured.folder)
+    campaign = Campaign.model_validate({**json_util.loads(configured.campaign), "folder": folder})
+    loaded = LoadedCampaign(campaign, Source(Path(configured.path), None), frozenset())
+    recipe = resolve(loaded, runs=False)
+    if recipe.hash != configured.recipe:
+        # A collector that is started later reads the user's files again, and would store results
+        # under a recipe that they were not computed with.
+        reason = "files of the campaign's recipe have changed since the run began"
+        channel.tell(Refuses(reason=reason))
+        raise CampaignError(reason, code=ErrorCode.FILE_CHANGED)
+    return recipe
 
 
 def main() -> None:
@@ -90,41 +118,34 @@ def main() -> None:
         return
     configured = Configuration.model_validate_json(first)
     folder = Path(configured.folder)
-    handler = logging.handlers.RotatingFileHandler(
-        folder / "logs" / f"collector-{configured.number}.log",
-        maxBytes=5_000_000,
-        backupCount=3,
-        delay=True,
-    )
-    handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(message)s"))
+    form = "%(asctime)s %(process)d %(levelname)s %(message)s"
+    name = f"collector-{configured.number}.log"
+    handler = LogFile(folder / "logs" / name, form, delay=True)
     logging.getLogger("wqmaster").addHandler(handler)
 
-    campaign = Campaign.model_validate({**json_util.loads(configured.campaign), "folder": folder})
-    loaded = LoadedCampaign(campaign, Source(Path(configured.path), None), frozenset())
-    spool = Spool(folder / "spool")
+    recipe = _followed(configured, channel)
+    spool = Spool(folder / "spool", recipe.loaded.campaign.archive.most_bytes)
     kept = folder / "kept"
     kept.mkdir(exist_ok=True)
-    recipe = resolve(loaded, runs=False)
-    if recipe.hash != configured.recipe:
-        # A collector that is started later reads the user's files again, and would store results
-        # under a recipe that they were not computed with.
-        raise CampaignError(
-            "files of the campaign's recipe have changed since the run began; returned tasks are "
-            "kept; start the run again",
-            code=ErrorCode.FILE_CHANGED,
-        )
     store: Store | None = None
     while store is None:
         try:
-            store = Store(configured.uri, campaign)
+            store = Store(configured.uri, recipe.loaded.campaign)
         except DatabaseError as error:
-            channel.tell(Waits(reason=error.message))
+            lasts = error.code is ErrorCode.DATABASE_REFUSES
+            channel.tell(Waits(reason=error.message, lasts=lasts))
             time.sleep(_RETRY_SECONDS)
     try:
         collector = Collector(recipe, store, spool, kept)
         for batch in itertools.chain([waiting], batches):
-            for message in collector.process([Collect.model_validate_json(line) for line in batch]):
-                channel.tell(message)
+            for asked, lines in itertools.groupby(map(order, batch), type):
+                if asked is Configuration:
+                    recipe = _followed(cast("Configuration", [*lines][-1]), channel)
+                    store.campaign = recipe.loaded.campaign
+                    collector = Collector(recipe, store, spool, kept)
+                    continue
+                for message in collector.process(cast("list[Collect]", [*lines])):
+                    channel.tell(message)
     finally:
         store.close()
 

@@ -1,0 +1,85 @@
+"""wqmaster serve: run the campaigns of a folder until stopped."""
+
+import contextlib
+import shlex
+import signal
+import time
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from wqmaster.cli.common import Duration, outlive
+from wqmaster.cli.view import say, stop_words
+from wqmaster.run.service.service import Service
+from wqmaster.run.service.shared import shared_by
+from wqmaster.run.service.unit import unit_of
+
+
+@click.command()
+@click.argument("paths", metavar="FOLDER|FILE...", type=click.Path(path_type=Path), nargs=-1)
+@click.option(
+    "--grace",
+    type=Duration(),
+    default="60s",
+    show_default=True,
+    metavar="TIME",
+    help="Time for running tasks to finish after SIGTERM or Ctrl-C (5min).",
+)
+@click.option("--no-audit", is_flag=True, help="Serve also campaigns that ask for an audit first.")
+@click.option(
+    "--print-unit", is_flag=True, help="Print a systemd unit for this service, and do nothing else."
+)
+@click.option("-q", "--quiet", is_flag=True, help="Print only errors.")
+def command(
+    paths: tuple[Path, ...], grace: float, no_audit: bool, print_unit: bool, quiet: bool
+) -> None:
+    """Run all campaigns of a folder, and those added later.
+
+    FOLDER (default: the current one) has a service.yaml. Campaign files that are added, changed or
+    removed while it runs are taken up. 'wqmaster status FOLDER' shows the campaigns.
+
+    SIGTERM or Ctrl-C: running tasks may finish within the grace period; twice: stop immediately.
+    SIGHUP: look at the files, and for new documents, now.
+    """
+    paths = paths or (Path(),)
+    shared = shared_by(paths)
+    if print_unit:
+        click.echo(unit_of(shared, paths, grace=grace, audits=not no_audit), nl=False)
+        return
+    outlive(say)
+    signals: list[int] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        signals.append(number)
+
+    def told(text: str) -> None:
+        if not quiet:
+            say(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}")
+
+    with contextlib.ExitStack() as stack:
+        service = stack.enter_context(Service(shared, audits=not no_audit, say=told))
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, stop)
+        told(f"service '{shared.name}' runs: {service.first_line}")
+        if shared.open_folder is not None:
+            folder = shlex.quote(str(shared.open_folder))
+            say(
+                f"every user of this computer can write to the folder {folder}, and so run "
+                f"programs as you; to end that: chmod o-w {folder}",
+                err=True,
+            )
+        stops = 0
+        while not service.ended:
+            while signals:
+                if signals.pop(0) == signal.SIGHUP:
+                    service.rescan()
+                    continue
+                stops += 1
+                told(stop_words(stops, grace))
+                service.drain(grace)
+            service.turn()
+        left = service.finish()
+    if left:
+        say(left, err=True)
+    told(f"service '{shared.name}' has ended")

@@ -1,0 +1,1 @@
+"""Control of a campaign from the command line, through the database."""

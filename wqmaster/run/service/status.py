@@ -1,0 +1,67 @@
+"""The status file of a service, for `wqmaster status FOLDER`."""
+
+import json
+import shlex
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from wqmaster.campaign.service import SERVICE_FILE, SERVICE_FOLDER
+from wqmaster.error_codes import ErrorCode
+from wqmaster.errors import NothingMatches
+from wqmaster.run.service.broker import Broker
+from wqmaster.run.service.serving import Refused
+from wqmaster.run.service.shared import Shared
+from wqmaster.run.service.table import rows
+from wqmaster.system.files import replacing
+from wqmaster.system.processes import lives, this_process
+from wqmaster.system.this_command import this_command
+
+STATUS_FILE = "status.json"
+
+
+def publish(
+    shared: Shared, broker: Broker, refused: Sequence[Refused], *, draining: bool, ended: bool
+) -> None:
+    """Write the status of a service."""
+    workforce = broker.workforce
+    stats, _ = broker.overview()
+    state = "ended" if ended else "draining" if draining else "running"
+    found = {
+        **this_process(),
+        "service": shared.name,
+        "state": state,
+        "engine": workforce.name,
+        "port": workforce.port,
+        "workers": stats.workers,
+        "cores": stats.cores,
+        "tasks_running": stats.running,
+        "trouble": workforce.trouble() if not ended else None,
+        "campaigns": [row.published() for row in rows(broker)],
+        "refused": [{"file": one.path, "reason": one.reason} for one in refused],
+        "time": round(time.time(), 1),
+    }
+    with replacing(shared.place / STATUS_FILE) as part:
+        part.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+def published(folder: Path) -> dict[str, Any]:
+    """The last status of the service in `folder`, and whether it is `running`.
+
+    Raises:
+        NothingMatches: the folder is not a service, or was never served.
+    """
+    try:
+        found = json.loads((folder / SERVICE_FOLDER / STATUS_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        how = f"{this_command()} serve {shlex.quote(str(folder))}"
+        what = f"was never served; to serve its campaigns: {how}"
+        if not (folder / SERVICE_FILE).exists():
+            what = f"is not a service; to make it one, write a {SERVICE_FILE}, then: {how}"
+        raise NothingMatches(
+            f"{folder} {what}",
+            code=ErrorCode.MASTER_NOT_RUNNING,
+        ) from None
+    running = found.get("state") != "ended" and lives(found) is not False
+    return {**found, "running": running}

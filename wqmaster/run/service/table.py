@@ -1,0 +1,124 @@
+"""The campaigns of a service as rows of a table, for views and the status file."""
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from wqmaster.engines.base import EngineStats
+from wqmaster.run.progress import Progress, Rate, RunState
+from wqmaster.run.service.broker import Broker
+from wqmaster.run.service.messages import Report
+from wqmaster.run.service.seat import Seat, SeatState
+
+
+class _KnownRate(Rate):
+    """A rate that another process has measured."""
+
+    def __init__(self, per_second: float) -> None:
+        super().__init__()
+        self._known = per_second
+
+    def per_second(self, now: float | None = None) -> float:
+        """The measured rate in jobs per second."""
+        return self._known
+
+
+def progress_of(report: Report, stats: EngineStats) -> Progress:
+    """The progress that another process has reported."""
+    state = RunState(report.state) if report.state else RunState.RUNNING
+    return Progress(
+        campaign=report.campaign,
+        engine=report.engine,
+        done_before=report.done_before,
+        failures_before=Counter(report.failures_before),
+        total=report.total,
+        done=report.done,
+        warned=report.warned,
+        sent=report.sent,
+        spooled=report.spooled,
+        failures=Counter(report.failures),
+        attempts_failed=report.attempts_failed,
+        mended=report.mended,
+        stats=stats,
+        started=time.monotonic() - report.seconds,
+        rate=_KnownRate(report.per_second if state is RunState.RUNNING else 0.0),
+        state=state,
+        trouble=report.trouble,
+        notes=list(report.notes),
+    )
+
+
+@dataclass(frozen=True)
+class Row:
+    """One campaign of a service."""
+
+    name: str
+    path: str  # of the campaign file
+    priority: int
+    weight: float
+    share: float  # its part of the cores in use, averaged over the last minute or so
+    state: SeatState
+    progress: Progress
+    hold: str | None = None  # why it sends no jobs now
+    error: str | None = None  # why it ended, or why its process was started again
+    exit_code: int = 0  # that of the error
+
+    def published(self) -> dict[str, Any]:
+        """The row as plain data, for JSON."""
+        progress = self.progress
+        return {
+            "campaign": self.name,
+            "file": self.path,
+            "priority": self.priority,
+            "weight": self.weight,
+            "share": round(self.share, 3),
+            "state": str(self.state),
+            "done": progress.all_done,
+            "failed": progress.all_failed,
+            "running": progress.running,
+            "sent": progress.sent,
+            "spooled": progress.spooled,
+            "pending": progress.pending,
+            "jobs_per_second": round(progress.rate.per_second(), 3),
+            "seconds_left": None if self.hold else progress.seconds_left,
+            "hold": self.hold,
+            "trouble": progress.trouble,
+            "error": self.error,
+        }
+
+
+def _row(seat: Seat, running: int, stats: EngineStats, used: float) -> Row:
+    order = seat.successor or seat.order
+    report = seat.total_report()
+    progress = progress_of(report, stats)
+    if seat.ended:
+        progress.sent = 0
+    progress.stats = EngineStats(
+        workers=stats.workers,
+        cores=stats.cores,
+        running=running,
+        waiting=len(seat.buffer) + len(seat.flying) - running,
+        workers_lost=stats.workers_lost,
+    )
+    finished = seat.finished
+    return Row(
+        name=seat.name,
+        path=order.path,
+        priority=order.priority,
+        weight=order.weight,
+        share=0.0 if seat.ended or not used else seat.cores / used,
+        state=seat.state,
+        progress=progress,
+        hold=None if seat.ended else report.hold,
+        error=seat.error,
+        exit_code=0 if finished is None else finished.exit_code,
+    )
+
+
+def rows(broker: Broker) -> list[Row]:
+    """The rows of all campaigns of a broker, in the order in which they were added."""
+    stats, running = broker.overview()
+    counts = Counter(sent.seat.name for sent in running)
+    used = sum(seat.cores for seat in broker.seats.values() if not seat.ended)
+    return [_row(seat, counts[seat.name], stats, used) for seat in broker.seats.values()]
