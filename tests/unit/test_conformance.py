@@ -354,7 +354,7 @@ def test_a_file_may_exist_for_some_documents_only() -> None:
 
 def test_refusing_a_molecule_is_allowed_but_an_error_is_not() -> None:
     refusal = "if molecule.charge:\n        raise BadDocument('it is charged')"
-    imported = ("from wqmaster.errors import ", "from wqmaster.errors import BadDocument, ")
+    imported = ("from wqmaster import (", "from wqmaster import (\n    BadDocument,")
     program, sample = tally(imported, (MOOD, f"{MOOD}\n    {refusal}"))
     check_program(program, [sample])
     said = complaint(*tally((MOOD, 'mood = {0: "quiet"}[molecule.charge]')))
