@@ -289,7 +289,7 @@ def test_a_document_that_inspect_refuses_is_not_computed(
     module = MODULE.replace(
         "@task(program=PROGRAM", f"{inspect}@task(inspect=inspect, program=PROGRAM"
     )
-    module = module.replace("import ParseError", "import BadDocument, ParseError")
+    module = module.replace("from wqmaster import (", "from wqmaster import (\n    BadDocument,")
     (campaigns.folder / "tallying.py").write_text(module)
     assert "no tally of this one" in cli("check", path) + cli.errors
     cli("smoke", path, "--id", "2", code=1)
