@@ -8,7 +8,7 @@ COVERAGE_FLOOR := 69
 COVERAGE := COVERAGE_CORE=sysmon
 COVERED := --cov --cov-report= --cov-fail-under=$(COVERAGE_FLOOR)
 
-.PHONY: demo demo-clean dft hooks lint shellcheck test test-fast test-condor test-slurm test-trainers clean
+.PHONY: demo demo-clean dft hooks lint shellcheck test test-fast test-condor test-slurm test-trainers chaos soak clean
 
 demo: ## run 1,025 real molecules through xtb with Work Queue
 	@./shell wqmaster import $(DEMO)/campaign.yaml $(DEMO)/molecules.extxyz.gz
@@ -54,6 +54,16 @@ test-condor: ## run the tests that need HTCondor: a personal pool on loopback
 
 test-slurm: ## run the tests that need SLURM: a cluster of one node on loopback
 	./shell pytest tests/slurm
+
+# How many runs of the fault harness, and how long the soak lasts.
+RUNS := 200
+MINUTES := 20
+
+chaos: ## disturb RUNS (200) services at random and judge them; a run takes a minute or two
+	./shell python -m tests.chaos --runs $(RUNS) $(if $(SEED),--seed $(SEED))
+
+soak: ## serve three campaigns for MINUTES (20): memory, descriptors, threads, spool and logs stay flat
+	./shell python -m tests.chaos.soak --minutes $(MINUTES)
 
 test-trainers: ## read exported files with the trainers' own readers (installs them: 5 GB, some minutes)
 	bash environment/trainers.sh $(CURDIR)/.environment/trainers

@@ -4,6 +4,8 @@
 
 The documents are conformers of the 1,025 molecules of examples/xtb-gradients with made-up results,
 in a private database. The export looks for duplicates and applies the checks, as it always does.
+"Own" is the largest part of the peak that is not the content of files: pages of a file that is
+mapped into memory (LMDB) count for the peak, but the kernel takes them back when it needs them.
 """
 
 import argparse
@@ -37,6 +39,7 @@ campaign_config:
   kwargs: {mongo_output_key: xtb}
 """
 _BATCH = 2000
+_SAMPLE_INTERVAL_SECONDS = 0.1
 
 
 def documents(count: int, campaign: Path) -> Iterator[dict[str, Any]]:
@@ -101,6 +104,16 @@ def fill(count: int, campaign: Path, uri: str) -> None:
     client.close()
 
 
+def own_megabytes(pid: int) -> float:
+    """The memory of a process without pages of files, in MB of 2^20 bytes; 0 if it has ended."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0.0
+    found = [line.split()[1] for line in status.splitlines() if line.startswith("RssAnon:")]
+    return int(found[0]) / 1024 if found else 0.0
+
+
 def main() -> None:
     """Export each number of documents to each target, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -117,7 +130,7 @@ def main() -> None:
         )
         uri = started.stdout.split()[-1]
         try:
-            print("target      documents  seconds  documents/s  CPU s  peak MB")
+            print("target      documents  seconds  documents/s  CPU s  peak MB  own MB")
             for count in map(int, asked.documents.split(",")):
                 fill(count, campaign, uri)
                 for target in asked.targets.split(","):
@@ -125,14 +138,18 @@ def main() -> None:
                     words = ["export", str(campaign), "--for", target, "-o", str(out)]
                     begin = time.monotonic()
                     child = subprocess.Popen([*wqmaster, *words], stdout=subprocess.DEVNULL)
-                    _, status, used = os.wait4(child.pid, 0)
+                    ended, own = 0, 0.0
+                    while not ended:
+                        own = max(own, own_megabytes(child.pid))
+                        time.sleep(_SAMPLE_INTERVAL_SECONDS)
+                        ended, status, used = os.wait4(child.pid, os.WNOHANG)
                     child.returncode = os.waitstatus_to_exitcode(status)
                     seconds = time.monotonic() - begin
                     spent, peak = used.ru_utime + used.ru_stime, used.ru_maxrss
                     state = "" if child.returncode == 0 else f"  exit code {child.returncode}"
                     print(
                         f"{target:10s} {count:10,d} {seconds:8.1f} {count / seconds:12.0f} "
-                        f"{spent:6.1f} {peak / 1024:8.0f}{state}",
+                        f"{spent:6.1f} {peak / 1024:8.0f} {own:7.0f}{state}",
                         flush=True,
                     )
                     out.unlink(missing_ok=True)

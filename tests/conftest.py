@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 from pymongo import MongoClient
@@ -186,6 +187,16 @@ def warm() -> Iterator[WarmCommands]:
     found = WarmCommands()
     yield found
     found.close()
+
+
+def master_of(process: "subprocess.Popen[str]") -> int:
+    """The process id of the master: a child of the command `run`, with the same words."""
+    command = psutil.Process(process.pid)
+    words = command.cmdline()
+    found: int = wait_until(
+        lambda: next((one.pid for one in command.children() if one.cmdline() == words), None)
+    )
+    return found
 
 
 class Cli:

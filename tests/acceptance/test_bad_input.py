@@ -14,7 +14,7 @@ import yaml
 from bson import encode
 
 from tests.acceptance.conftest import HeldXtb, each
-from tests.conftest import WATER, Campaigns, Cli, wait_until
+from tests.conftest import WATER, Campaigns, Cli, master_of, wait_until
 from wqmaster.engines.choosing import why_not
 
 FILE_IS_WRONG = 2
@@ -477,11 +477,13 @@ def test_a_second_master_of_the_same_campaign_is_refused(
     wait_until(held_xtb.begun)
     said = refused(campaigns, cli, "run", path, code=SERVICE_IS_MISSING)
     assert said == (
-        f"a master (process {first.pid}) is already running in {cli.folder / 'test.run'}; "
+        f"a master (process {master_of(first)}) is already running in {cli.folder / 'test.run'}; "
         "stop it first, with Ctrl-C or 'kill'"
     )
     said = refused(campaigns, cli, "run", elsewhere, code=SERVICE_IS_MISSING)
-    assert said.startswith(f"another master (process {first.pid} on {socket.gethostname()}) ")
+    assert said.startswith(
+        f"another master (process {master_of(first)} on {socket.gethostname()}) "
+    )
     assert f"is running the campaign 'test' on {campaigns.database}.molecules" in said
     assert "stop it first, or wait 60 s" in said
 

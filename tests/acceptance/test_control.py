@@ -1,6 +1,7 @@
 """A running master is steered from the command line, through the database alone."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 import yaml
 
 from tests.acceptance.conftest import HeldXtb, processes_of
-from tests.conftest import Campaigns, Cli, wait_until
+from tests.conftest import Campaigns, Cli, master_of, wait_until
 from wqmaster.engines.choosing import why_not
 
 SLOTS = 2
@@ -356,10 +357,11 @@ def test_a_command_that_no_master_takes_is_withdrawn(
     campaigns: Campaigns, cli: Cli, held_xtb: HeldXtb, path: Path
 ) -> None:
     process = begin(cli, held_xtb, path)
-    process.send_signal(signal.SIGSTOP)
+    master = master_of(process)
+    os.kill(master, signal.SIGSTOP)
     answer = order(cli, "pause", path, "--wait", "1", code=3)
     assert answer["code"] == "command-unanswered"
-    process.send_signal(signal.SIGCONT)
+    os.kill(master, signal.SIGCONT)
     held_xtb.let_go()
     ended(process)
     assert (process.returncode, done(campaigns)) == (0, COUNT)

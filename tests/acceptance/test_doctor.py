@@ -15,7 +15,7 @@ import pytest
 from pymongo import MongoClient
 
 from tests.condor.pool import Pool
-from tests.conftest import Campaigns, Cli, wait_until
+from tests.conftest import Campaigns, Cli, master_of, wait_until
 from wqmaster.database.private_server import Mongod, find_mongod
 
 WRONG = 3
@@ -425,7 +425,7 @@ def test_the_port_and_refused_workers_of_a_running_master_are_reported(
         worker.wait()
     found = doctor(cli, path)
     assert "its password is not the one in" in found["refused workers"]["seen"]
-    assert f"this campaign's master (process {master.pid}) listens" in found["port"]["seen"]
+    assert f"this campaign's master (process {master_of(master)}) listens" in found["port"]["seen"]
 
 
 @needs_ndcctools

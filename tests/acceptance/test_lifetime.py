@@ -16,7 +16,7 @@ import yaml
 from pymongo import MongoClient
 
 from tests.acceptance.conftest import processes_of
-from tests.conftest import Campaigns, Cli, wait_until
+from tests.conftest import Campaigns, Cli, master_of, wait_until
 from wqmaster.database.private_server import Mongod, find_mongod
 
 DONE = {"xtb.gfn2": {"$ne": None}}
@@ -118,7 +118,7 @@ def test_a_user_whose_rights_are_withdrawn_is_waited_for(
         admin: MongoClient[dict[str, Any]] = MongoClient(
             own.uri, username="root", password="rootpw", serverSelectionTimeoutMS=60_000
         )
-        uri = own.uri.replace("mongodb://", "mongodb://chemist:right@")
+        uri = f"mongodb://chemist:right@{own.uri.rpartition('@')[2]}"
         other = Campaigns(tmp_path, uri)
         wait_until(lambda: admin.admin.command("ping"))
         other.waters(60)
@@ -227,12 +227,13 @@ def test_descriptors_that_run_out_hold_the_run(campaigns: Campaigns, cli: Cli) -
     process = cli.start("run", path, "--quiet")
     done = lambda: campaigns.documents.count_documents(DONE)  # noqa: E731
     wait_until(lambda: done() > 5 or process.poll() is not None)
-    before = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
-    opened = len(list(Path(f"/proc/{process.pid}/fd").iterdir()))
-    resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (opened + 1, before[1]))
+    master = master_of(process)
+    before = resource.prlimit(master, resource.RLIMIT_NOFILE)
+    opened = len(list(Path(f"/proc/{master}/fd").iterdir()))
+    resource.prlimit(master, resource.RLIMIT_NOFILE, (opened + 1, before[1]))
     wait_until(lambda: hold(cli).get("kind") == "descriptors" or process.poll() is not None)
     assert process.poll() is None, process.communicate()
-    resource.prlimit(process.pid, resource.RLIMIT_NOFILE, before)
+    resource.prlimit(master, resource.RLIMIT_NOFILE, before)
     print(f"results again after {grows(done)} s")
     ends_well(process, campaigns.folder)
     assert campaigns.failures.count_documents({}) == 0

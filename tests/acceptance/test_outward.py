@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import os
 import signal
 import socket
 import threading
@@ -15,7 +16,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.acceptance.conftest import HeldXtb, processes_of
-from tests.conftest import Campaigns, Cli, wait_until
+from tests.conftest import Campaigns, Cli, master_of, wait_until
 
 COUNT = 4
 TOKEN = "s3cr3t-token"
@@ -49,7 +50,7 @@ def test_a_program_hears_of_a_pause_and_of_the_end(
     [paused] = wait_until(lambda: events(tmp_path))
     assert (paused["event"], paused["hold"]["kind"]) == ("paused", "pause")
     assert "lunch" in paused["message"]
-    assert paused["pid"] == process.pid
+    assert paused["pid"] == master_of(process)
     held_xtb.let_go()
     cli("resume", path)
     process.communicate(timeout=60)
@@ -183,10 +184,10 @@ def test_prometheus_scrapes_a_run_even_while_its_master_is_stopped(
     assert found["wqmaster_worker_cores", ""] == 2
     assert found["wqmaster_troubled", ""] == 0
     assert found["wqmaster_sent_bytes_total", ""] > 0
-    process.send_signal(signal.SIGSTOP)
+    os.kill(master_of(process), signal.SIGSTOP)
     before = scraped(port)
     assert scraped(port) == before
-    process.send_signal(signal.SIGCONT)
+    os.kill(master_of(process), signal.SIGCONT)
     cli("pause", path)
     held_xtb.let_go()
     found = wait_until(

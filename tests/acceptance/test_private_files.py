@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.conftest import processes_of
-from tests.conftest import Campaigns, Cli, wait_until
+from tests.conftest import WATER, Campaigns, Cli, wait_until
 
 
 @pytest.fixture
@@ -76,3 +77,31 @@ def test_a_run_leaves_no_file_open_and_no_secret_in_sight(
         assert secret in address
     finally:
         cli("db", "stop", path)
+
+
+@pytest.mark.parametrize("verb", ["run", "serve"])
+def test_several_campaigns_leave_no_file_open(
+    campaigns: Campaigns, cli: Cli, careless: None, verb: str
+) -> None:
+    campaigns.insert({"_id": 1, **WATER})
+    step = {"name": "one", "command": "echo 1", "parsers": ["number"]}
+    config = {"func_name": "wqmaster.tasks.command.run", "args": [step]}
+    folder = cli.folder
+    for name in ("a", "b"):
+        shared = {"campaign": name, "campaign_config": config, "engine": "taskvine"}
+        submit = {"query": {f"{name}.one": None}}
+        text = campaigns.write(**shared, submit=submit, workers={"count": 1}).read_text()
+        (folder / f"{name}.yaml").write_text(text)
+    files = [folder / "a.yaml", folder / "b.yaml"]
+    if verb == "run":
+        cli("run", *files)
+    else:
+        serving = cli.start("serve", *files)
+        wait_until(
+            lambda: all(campaigns.documents.find_one({f"{n}.one": {"$ne": None}}) for n in "ab")
+        )
+        serving.send_signal(signal.SIGTERM)
+        said = serving.communicate(timeout=120)
+        assert serving.returncode == 0, said[1]
+    assert (folder / "a.run" / "service" / "logs").is_dir()
+    assert open_to_others(folder / "a.run") == open_to_others(folder / "b.run") == []

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.conftest import Campaigns, Cli, wait_until
+from tests.conftest import Campaigns, Cli, master_of, wait_until
 from tests.integration.engine_harness import processes
 
 JOBS = 300
@@ -66,6 +66,22 @@ def test_a_killed_master_resumes_where_it_was(campaigns: Campaigns, cli: Cli, en
     wait_until(lambda: not processes(str(campaigns.folder)))
 
 
+@pytest.mark.parametrize("engine", ["work_queue", "taskvine"])
+def test_a_run_outlives_a_fault_of_a_library(campaigns: Campaigns, cli: Cli, engine: str) -> None:
+    """ndcctools is in the master's process, and some of its faults end it (F33)."""
+    campaigns.waters(60)
+    path = campaigns.write(engine=engine)
+    process = cli.start("run", path)
+    for moment in (5, 30):
+        wait_until(lambda moment=moment: len(done(campaigns)) >= moment)
+        os.kill(master_of(process), signal.SIGSEGV)
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, (output, errors)
+    assert len(done(campaigns)) == 60
+    assert campaigns.failures.count_documents({}) == 0
+    assert errors.count("a fault in a library ended this process (SIGSEGV)") == 2
+
+
 def test_tasks_that_returned_before_a_kill_do_not_run_again(campaigns: Campaigns, cli: Cli) -> None:
     """The master is killed while a custom parser holds up the collectors."""
     (campaigns.folder / "held.py").write_text(
@@ -96,7 +112,8 @@ def test_tasks_that_returned_before_a_kill_do_not_run_again(campaigns: Campaigns
 
 def collectors_of(master: "subprocess.Popen[str]") -> list[int]:
     """The collectors of a master."""
-    return [pid for pid in processes("wqmaster.run.collector") if parent(pid) == master.pid]
+    mine = master_of(master)
+    return [pid for pid in processes("wqmaster.run.collector") if parent(pid) == mine]
 
 
 def kill(master: "subprocess.Popen[str]") -> None:
@@ -236,7 +253,7 @@ def test_memory_does_not_grow_with_the_jobs(campaigns: Campaigns, cli: Cli) -> N
     for count in (100, 1000):
         wait_until(lambda: len(done(campaigns)) >= count or master.poll() is not None)  # noqa: B023
         assert master.poll() is None, master.communicate()
-        sizes.append([memory(pid) for pid in (master.pid, *collectors_of(master))])
+        sizes.append([memory(pid) for pid in (master_of(master), *collectors_of(master))])
     assert len(sizes[0]) == len(sizes[1]) >= 2
     assert all(late - early < 10 for early, late in zip(*sizes, strict=True)), sizes
     master.wait()

@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.acceptance.conftest import HeldXtb, processes_of
 from tests.conftest import Campaigns, Cli, wait_until
@@ -47,3 +48,23 @@ def test_the_factory_gives_new_workers_the_new_password(
     output, _ = running.communicate(timeout=120)
     assert running.returncode == 0, output
     assert campaigns.documents.count_documents({"xtb.gfn2.energy": {"$lt": 0}}) == 4
+
+
+def test_a_service_gives_new_workers_the_new_password(campaigns: Campaigns, cli: Cli) -> None:
+    campaigns.waters(1)
+    path = campaigns.write()
+    service = {"service": "ours", "engine": "taskvine", "workers": {"count": 1}}
+    (cli.folder / "service.yaml").write_text(yaml.safe_dump(service))
+    text = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump({k: text[k] for k in text if k not in ("engine", "workers")}))
+    password = cli.folder / "service.run" / "password"
+    serving = cli.start("serve", cli.folder)
+    wait_until(lambda: campaigns.documents.count_documents({"xtb.gfn2.energy": {"$lt": 0}}) == 1)
+    before = password.read_text()
+    said = cli("factory", path, "--rotate-password")
+    assert said == f"new workers need the new password in {password}\n"
+    assert password.read_text() != before
+    log = cli.folder / "service.run" / "logs" / "master.log"
+    wait_until(lambda: "the password for workers was changed" in log.read_text())
+    serving.send_signal(signal.SIGTERM)
+    assert serving.wait(120) == 0

@@ -231,7 +231,7 @@ def test_a_killed_process_of_a_campaign_loses_and_repeats_nothing(
         assert len(group.done(name)) == 60
     assert set(group.runs().values()) == {1}
     log = (group.folder / "a.run" / "service" / "logs" / "master.log").read_text()
-    assert log.count("ended with exit code -9") == 3
+    assert log.count("was killed by signal 9") == 3
 
 
 @pytest.mark.parametrize("engine", ["taskvine", "local"])
@@ -345,7 +345,7 @@ def test_a_finished_campaign_takes_up_new_documents(group: Group) -> None:
     group.write("a")
     serving = group.serve()
     wait_until(lambda: group.row("a").get("state") == "finished")
-    assert not group.processes()
+    wait_until(lambda: not group.processes())
     group.fill("a", 3, first=3)
     serving.send_signal(signal.SIGHUP)  # looks at once instead of within a minute
     wait_until(lambda: len(group.done("a")) == 6)
@@ -406,6 +406,16 @@ def test_a_second_service_in_a_folder_is_refused(group: Group) -> None:
     ended(serving)
 
 
+def test_a_folder_to_which_everybody_can_write_is_reported(group: Group) -> None:
+    group.service("local")
+    group.folder.chmod(0o777)
+    serving = group.serve()
+    wait_until(group.status)
+    serving.send_signal(signal.SIGTERM)
+    _, errors = serving.communicate(timeout=120)
+    assert f"chmod o-w {group.folder}" in errors
+
+
 def test_a_folder_without_service_yaml_is_not_served(group: Group) -> None:
     group.cli("serve", group.folder, code=2)
     assert "service.yaml: there is no such file" in group.cli.errors
@@ -433,6 +443,43 @@ def test_a_drained_campaign_of_a_service_stays_away_until_it_is_resumed(group: G
     serving.send_signal(signal.SIGTERM)
     ended(serving)
     assert set(group.runs().values()) == {1}
+
+
+def test_a_pause_in_a_service_loses_no_waiting_task(group: Group) -> None:
+    group.service("local")
+    group.fill("a", 40)
+    group.write("a", seconds=0.3)
+    serving = group.serve()
+    wait_until(lambda: group.row("a").get("sent", 0) > 10)
+    found = json.loads(group.cli("pause", group.folder / "a.yaml", "--json"))
+    assert found["running"] <= 3  # two workers, and perhaps a task that has just returned
+    wait_until(lambda: group.row("a").get("sent") == 0)
+    group.cli("resume", group.folder / "a.yaml")
+    wait_until(lambda: group.row("a").get("state") == "finished")
+    assert len(group.done("a")) == 40
+    assert set(group.runs().values()) == {1}
+    serving.send_signal(signal.SIGTERM)
+    ended(serving)
+
+
+def test_a_service_reports_a_held_campaign_once(group: Group) -> None:
+    group.service("local")
+    group.fill("a", 4)
+    gate = group.folder / "gate"
+    path = group.write("a", gate=gate)
+    group.cli("pause", path, "--reason", "maintenance")
+    serving = group.serve()
+    wait_until(lambda: group.row("a").get("hold"))
+    said = group.cli("status", group.folder)
+    assert " held " in said
+    assert said.count("maintenance") == 1
+    group.cli("status", group.folder, "--slow", code=2)
+    gate.touch()
+    group.cli("resume", path)
+    wait_until(lambda: group.row("a").get("state") == "finished")
+    serving.send_signal(signal.SIGTERM)
+    output = ended(serving)
+    assert output.count("a: waits: ") == output.count("a: goes on") == 1
 
 
 def test_a_hangup_does_not_end_a_run_of_several_campaigns(group: Group) -> None:

@@ -59,7 +59,8 @@ def test_a_program_that_is_broken_everywhere_fails_a_few_documents_only(
 
     master.send_signal(signal.SIGINT)
     output, _ = master.communicate(timeout=60)
-    assert "to go on: wqmaster resume" in output or "documents failed with" in output
+    assert f"documents failed with {kind}" in output
+    assert f"to go on: wqmaster resume {path}" in output
     mended.touch()
     # The canary would pass now; the user knows that, and does not wait for it.
     cli("run", path, "--no-canary", code=1)

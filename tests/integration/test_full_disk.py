@@ -1,10 +1,15 @@
 """On a disk that is full for a while, no document is given up and no half-written task stays."""
 
+import shutil
+import subprocess
 import threading
 from pathlib import Path
 
 from tests.conftest import wait_until
 from tests.unit.test_master import House, well
+from wqmaster.engines.base import RUNNER
+from wqmaster.jobs.job import Execution, Job
+from wqmaster.jobs.wire import pack
 
 
 def test_jobs_that_cannot_be_written_are_written_later(tmpfs: Path) -> None:
@@ -32,3 +37,13 @@ def test_jobs_that_cannot_be_written_are_written_later(tmpfs: Path) -> None:
     assert len(house.values) == 30
     assert house.failures == []
     assert not list(house.spool.running.iterdir())
+
+
+def test_a_program_that_fails_on_a_full_disk_fails_because_of_the_disk(tmpfs: Path) -> None:
+    shutil.copyfile(RUNNER, tmpfs / "runner.sh")
+    # When it has failed, there is room for the archive again.
+    script = "cat /dev/zero > filler 2> /dev/null; truncate -s -400000 filler; exit 1"
+    (tmpfs / "inputs.tar").write_bytes(pack([Job((Execution("one", ("sh", "-c", script)),), {})]))
+    command = ["sh", "runner.sh", "none", "60"]
+    done = subprocess.run(command, cwd=tmpfs, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (28, "runner.sh: disk full\n")

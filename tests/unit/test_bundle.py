@@ -426,3 +426,12 @@ def test_a_file_over_the_limit_is_not_read_into_memory(tmp_path: Path) -> None:
 def test_nothing_is_written_next_to_the_archive(tmp_path: Path) -> None:
     opened(tmp_path, GOOD)
     assert [entry.name for entry in tmp_path.iterdir()] == ["outputs.tar"]
+
+
+def test_an_archive_that_grows_out_of_proportion_is_taken_to_be_damaged(tmp_path: Path) -> None:
+    """Its job runs again: a disk or a worker can have made that of a good archive."""
+    path = tmp_path / "outputs.tar"
+    path.write_bytes(gzip.compress(bytes(70 << 20)))
+    with pytest.raises(ArchiveError, match="too large when it is decompressed") as caught:
+        Archive(path)
+    assert type(caught.value) is ArchiveError

@@ -265,8 +265,26 @@ def test_a_misspelled_campaign_file_is_answered_with_the_nearest_one(
 
 
 def test_a_folder_is_not_a_campaign_file(tmp_path: Path) -> None:
-    with pytest.raises(CampaignError, match="cannot be read"):
+    with pytest.raises(CampaignError, match="is a folder; name a campaign file") as caught:
         load(tmp_path, {})
+    assert caught.value.code is ErrorCode.CAMPAIGN_NOT_FOUND
+
+
+@pytest.mark.parametrize("typed", ["", "service.yaml", "campaign.yaml"])
+def test_what_is_not_a_campaign_of_a_service_is_answered_with_the_command_that_shows_them(
+    tmp_path: Path, typed: str
+) -> None:
+    (tmp_path / "service.yaml").write_text("service: ours\n")
+    for name in ("first.yaml", "second.yaml"):
+        (tmp_path / name).write_text(MINIMAL)
+    with pytest.raises(CampaignError) as caught:
+        load(tmp_path / typed, {})
+    assert caught.value.message.endswith(f"status {tmp_path}")
+
+
+def test_a_campaign_may_be_named_like_a_service_file(tmp_path: Path) -> None:
+    (tmp_path / "service.yaml").write_text(MINIMAL)
+    assert load(tmp_path / "service.yaml", {}).campaign.campaign
 
 
 def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
@@ -692,3 +710,10 @@ def test_a_wrong_canary_or_breaker_is_refused(tmp_path: Path, text: str, part: s
     message = refused(tmp_path, MINIMAL + text + "\n")
     assert message.startswith("campaign.yaml:7: ")
     assert part in message
+
+
+def test_a_key_that_yaml_takes_for_true_is_a_name(tmp_path: Path) -> None:
+    text = MINIMAL + "notify:\n  command: ./tell.sh\n  on: [finished]\n"
+    assert loaded(tmp_path, text).campaign.notify.on == ("finished",)
+    with pytest.raises(CampaignError, match="notify: unknown key 'off'"):
+        loaded(tmp_path, text + "  off: [paused]\n")

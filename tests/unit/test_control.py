@@ -258,6 +258,23 @@ def test_blocks_reach_the_engine_and_end(tmp_path: Path) -> None:
     assert [block.host for block in house.store.commands.orders().blocks] == ["b", "c"]
 
 
+def test_a_misspelled_host_is_noticed(tmp_path: Path) -> None:
+    house = Steered(tmp_path, well)
+    house.fill(2)
+    house.engine.port = 9123  # its workers can be on several hosts
+    house.order("block", host="nod1")
+    house.order("unblock", host="node")
+    house.engine.working = False
+
+    def let_go() -> None:
+        house.engine.working = True
+
+    house.steered(show=after(3, let_go)).run()
+    assert "no task of this run has ended on a host of this name" in house.answer(1).message
+    assert house.answer(2).details == {"host": "node", "was_blocked": False}
+    assert house.answer(2).message == "node was not blocked"
+
+
 @pytest.mark.parametrize(
     ("verb", "arguments"),
     [

@@ -9,6 +9,7 @@ from wqmaster.factory import logs
 from wqmaster.factory.batch.condor_log import CondorEvents
 from wqmaster.factory.batch.local import LocalEvents
 from wqmaster.factory.batch.slurm import SlurmEvents
+from wqmaster.factory.folders import remove_scratch
 from wqmaster.factory.workers import EXIT_CODES, QUEUE_TIMEOUT_SECONDS, Census, Worker, trouble
 
 # --- HTCondor's event log --------------------------------------------------------------------
@@ -297,3 +298,18 @@ def test_a_job_on_hold_is_reported_with_its_reason() -> None:
     assert "disk quota" in str(trouble(census, 0, 10, "h:1") or "")
     census.see([Worker("1", "removed"), Worker("2", "running", 1.0)])
     assert trouble(census, 1, 10, "h:1") is None
+
+
+def test_what_a_killed_worker_left_in_the_temporary_folder_is_removed(tmp_path: Path) -> None:
+    for name, pid, host in (
+        ("dead", 2**22, os.uname().nodename),
+        ("alive", os.getpid(), os.uname().nodename),
+        ("elsewhere", 2**22, "another.machine"),
+    ):
+        folder, left = tmp_path / "workers-x" / f"worker.{name}", tmp_path / name
+        folder.mkdir(parents=True)
+        left.mkdir()
+        (folder / "about").write_text(f"{pid} 1234 {host}\n")
+        (folder / "workspace").symlink_to(left)
+    remove_scratch(tmp_path / "workers-x")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["alive", "elsewhere"]

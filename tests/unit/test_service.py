@@ -17,6 +17,7 @@ from wqmaster.errors import CampaignError
 from wqmaster.factory import Demand
 from wqmaster.jobs.job import Input, Task
 from wqmaster.run.progress import Progress, RunState
+from wqmaster.run.service import proxy
 from wqmaster.run.service.campaign_process import report_of
 from wqmaster.run.service.dispatch import Dispatch
 from wqmaster.run.service.folder import Files, Stamp, is_campaign_file
@@ -193,11 +194,22 @@ def test_a_returned_task_is_acknowledged_when_it_is_spooled(broker: Broker) -> N
 
 def test_waiting_tasks_are_canceled_when_the_broker_has_answered(broker: Broker) -> None:
     engine = staff(broker).engine
+    broker.tell(State(stats=EngineStats(), waits_for_workers=False), Canceled(tasks=("a",)))
+    assert engine.cancel_waiting() == ["a"]
+    assert broker.heard() == [CancelWaiting()]
+
+
+def test_tasks_that_a_slow_broker_cancels_late_are_not_lost(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = staff(broker).engine
+    monkeypatch.setattr(proxy, "_ANSWER_TIMEOUT_SECONDS", 0.0)
     assert engine.cancel_waiting() == engine.cancel_waiting() == []
     assert broker.heard() == [CancelWaiting()]
     broker.tell(Canceled(tasks=("a",)))
+    engine.wait(0)
     assert engine.cancel_waiting() == ["a"]
-    assert engine.cancel_waiting() == []
+    assert broker.heard() == [CancelWaiting()]
 
 
 def test_a_proxy_passes_on_state_demand_blocks_and_stops(broker: Broker) -> None:
@@ -478,3 +490,13 @@ def test_workers_are_large_enough_for_all_campaigns() -> None:
 
     found = largest([campaign(cores=2), campaign(memory=500), campaign(cores=1, memory=100)])
     assert (found.cores, found.memory, found.disk) == (2, 500, None)
+
+
+def test_a_share_is_an_average_of_the_last_minute() -> None:
+    seat = Seat(Order("a", "a.yaml", ""))
+    for second in range(600):
+        seat.use(2 * (second % 2), second)  # it has both cores every other second
+    assert seat.cores == pytest.approx(1, abs=0.02)
+    for second in range(600, 900):
+        seat.use(0, second)
+    assert seat.cores < 0.02

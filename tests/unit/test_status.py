@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 
 from wqmaster.engines.base import EngineStats
+from wqmaster.run.holds import Hold, HoldKind
 from wqmaster.run.progress import Progress, Rate, duration, line, speed
 
 
@@ -96,6 +97,14 @@ def test_the_time_left_follows_from_the_rate() -> None:
 
 def test_the_time_left_is_unknown_while_nothing_returns() -> None:
     assert progress(0.0, total=100).seconds_left is None
+
+
+def test_a_held_run_states_no_time_left() -> None:
+    found = progress(4.0, total=100, done=20)
+    found.hold = Hold(HoldKind.PAUSE, "paused")
+    assert found.seconds_left is None
+    found.hold = Hold(HoldKind.CANARY, "the first jobs", is_routine=True)
+    assert found.seconds_left == pytest.approx(20.0)
 
 
 def test_the_published_status_has_the_counts_under_their_names() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from wqmaster.engines import tries
+from wqmaster.engines.base import TaskResult
 from wqmaster.engines.ndcctools import Setting
 from wqmaster.engines.task_sizes import MAX_WAITING_TASKS, TaskSizes
 from wqmaster.engines.tries import Held, Restarts
@@ -100,3 +101,12 @@ def test_a_hurried_task_then_gets_its_time_in_a_separate_category() -> None:
     assert tries.category(task, None, hurried=False) == "molecules"
     assert tries.category(task, 2.0, hurried=True) == "molecules"
     assert tries.category(task, 2.0, hurried=False) != "molecules"
+
+
+def test_a_time_limit_counts_only_if_that_time_has_passed(tmp_path: Path) -> None:
+    """A worker whose clock is set forward ends all its tasks."""
+    held = Held(Task("t", 1, 60), tmp_path, Begun(), hurried=False)
+    assert tries.is_premature(TaskResult.TIME_LIMIT, held)
+    assert not tries.is_premature(TaskResult.MEMORY_LIMIT, held)
+    held.submitted -= held.task.time_limit
+    assert not tries.is_premature(TaskResult.TIME_LIMIT, held)

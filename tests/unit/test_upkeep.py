@@ -18,6 +18,7 @@ from pymongo.errors import (
 
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import RunTroubled
+from wqmaster.run import storage
 from wqmaster.run.collector.refusals import can_be_about_data, is_about_data
 from wqmaster.run.database_link import DatabaseLink
 from wqmaster.run.gates import SpoolGate
@@ -134,6 +135,21 @@ def test_a_folder_that_is_gone_or_replaced_holds_the_run(tmp_path: Path) -> None
         folder.rmdir()
         away.rename(folder)
         assert StorageGate(folder, "campaign.yaml", lock.fileno()).hold() is None
+
+
+def test_a_run_goes_on_as_soon_as_its_folder_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "_LOOK_INTERVAL_SECONDS", 0.0)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    gate = StorageGate(folder)
+    away = folder.rename(tmp_path / "away")
+    for _ in range(9):
+        assert gate.struck(FileNotFoundError(errno.ENOENT, "no such file", "x"))
+    assert gate.hold() is not None
+    away.rename(folder)
+    assert gate.hold() is None
 
 
 def test_only_repeated_failures_to_write_hold_the_run(tmp_path: Path) -> None:

@@ -12,10 +12,17 @@ from bson import ObjectId
 from pydantic import ValidationError
 
 from wqmaster.campaign.models import Campaign
-from wqmaster.campaign.service import LoadedService, load_service, service_beside
+from wqmaster.campaign.service import (
+    SERVICE_FILE,
+    LoadedService,
+    load_service,
+    service_beside,
+    show_command,
+)
 from wqmaster.campaign.source import Source, describe, parsed, read
 from wqmaster.campaign.workers import BatchWorkers
 from wqmaster.error_codes import ErrorCode
+from wqmaster.errors import CampaignError
 from wqmaster.system.private import access_of
 
 __all__ = ["LoadedCampaign", "Source", "describe", "load", "parse"]
@@ -119,6 +126,14 @@ def _extended(value: Any) -> Any:
 
 def _instead(path: Path) -> str:
     """A hint at a campaign file that exists; "" if there is none nearby."""
+    near = _nearest(path)
+    if not near and service_beside(path) is not None:
+        return f"; to see the campaigns of the service there: {show_command(path.parent)}"
+    return near
+
+
+def _nearest(path: Path) -> str:
+    """The hint if a file there has a similar name, or is the only one."""
     with contextlib.suppress(OSError):
         there = {found.name: found for found in path.parent.iterdir() if found.is_file()}
         names = [name for name in there if name.endswith((".yaml", ".yml"))]
@@ -140,6 +155,13 @@ def load(path: str | Path, environ: Mapping[str, str] = os.environ) -> LoadedCam
         CampaignError: a file cannot be read, is not valid YAML, or is not valid.
     """
     path = Path(path)
+    if path.is_dir():
+        is_service = (path / SERVICE_FILE).is_file()
+        more = f", or show all: {show_command(path)}" if is_service else ""
+        raise CampaignError(
+            f"{path} is a folder; name a campaign file in it{more}",
+            code=ErrorCode.CAMPAIGN_NOT_FOUND,
+        )
     text = read(path, hint=_instead(path))
     beside = service_beside(path)
     service = None if beside is None else load_service(beside, environ)
@@ -159,6 +181,11 @@ def parse(
     """
     path = Path(path)
     data, source, variables = parsed(path, text, environ)
+    if path.name == SERVICE_FILE and "service" in data and "campaign" not in data:
+        raise CampaignError(
+            f"{path} describes a service; name one of its campaign files, or show all: "
+            f"{show_command(path.parent)}"
+        )
     if service is not None:
         data = _with_database(data, service)
         variables |= service.variables

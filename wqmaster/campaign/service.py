@@ -1,6 +1,7 @@
 """The file service.yaml: what the campaigns in its folder share."""
 
 import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +12,7 @@ from wqmaster.campaign.base import NAME, Model
 from wqmaster.campaign.models import Database, Engine, engine_typed
 from wqmaster.campaign.source import Source, describe, parsed, read
 from wqmaster.campaign.workers import LocalWorkers, Workers
+from wqmaster.system.this_command import this_command
 
 # A folder with this file is a service, whose campaigns are the other YAML files in it.
 SERVICE_FILE = "service.yaml"
@@ -59,6 +61,24 @@ def service_beside(path: Path) -> Path | None:
     """The service.yaml next to a campaign file; None if there is none."""
     found = path.parent / SERVICE_FILE
     return found if path.name != SERVICE_FILE and found.is_file() else None
+
+
+def show_command(folder: Path) -> str:
+    """The command that shows the campaigns of the service in `folder`."""
+    return f"{this_command()} status {shlex.quote(str(folder))}"
+
+
+def run_command(path: Path) -> str:
+    """The command that runs the campaign file at `path`, or its service."""
+    verb, what = ("run", path) if service_beside(path) is None else ("serve", path.parent)
+    return f"{this_command()} {verb} {shlex.quote(str(what))}"
+
+
+def next_run(path: Path) -> str:
+    """What computes documents of the campaign file at `path` next, for the end of a message."""
+    if service_beside(path) is None:
+        return f"next: {run_command(path)}"
+    return f"a service that runs takes them up within a minute; to start it: {run_command(path)}"
 
 
 def load_service(path: str | Path, environ: Mapping[str, str] = os.environ) -> LoadedService:

@@ -88,8 +88,14 @@ class Source:
         return CampaignError(f"{self.where(*keys)}: {message}", code=code)
 
 
+_BOOL_TAG, _STR_TAG = "tag:yaml.org,2002:bool", "tag:yaml.org,2002:str"
+
+
 def _variables(node: yaml.Node | None, source: Source, environ: Mapping[str, str]) -> set[str]:
-    """Insert environment variables into the scalars below `node`; return the variables' names."""
+    """Insert environment variables into the scalars below `node`; return the variables' names.
+
+    Keys that YAML 1.1 takes for true or false become names.
+    """
     used: set[str] = set()
 
     def value_of(match: re.Match[str], node: yaml.Node) -> str:
@@ -123,6 +129,8 @@ def _variables(node: yaml.Node | None, source: Source, environ: Mapping[str, str
                         f"{source.path}:{key.start_mark.line + 1}: duplicate {what}; remove one"
                     )
                 seen.add(key.value if isinstance(key, yaml.ScalarNode) else "")
+                if key.tag == _BOOL_TAG:
+                    key.tag = _STR_TAG  # `on:` and `No:` are names, as in YAML 1.2
                 visit(value)
         elif isinstance(node, yaml.SequenceNode):
             for value in node.value:

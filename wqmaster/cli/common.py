@@ -2,6 +2,7 @@
 
 import math
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,15 @@ from wqmaster.campaign.base import as_written, nearest
 from wqmaster.campaign.loading import LoadedCampaign, load
 from wqmaster.campaign.units import megabytes, seconds
 from wqmaster.database.attempts import key_of
+from wqmaster.errors import ServiceError
 from wqmaster.jobs.failures import FailureClass
+from wqmaster.system.crashes import outlive_crashes
 
 # How many entries of a long list are shown.
 _MAX_SHOWN_ENTRIES = 6
 
 campaign_argument = click.argument(
-    "campaign", type=click.Path(dir_okay=False, path_type=Path), default="campaign.yaml"
+    "campaign", type=click.Path(path_type=Path), default="campaign.yaml"
 )
 
 
@@ -141,3 +144,12 @@ def shortened(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return as_written(value)
     return f"{value:.12g}" if isinstance(value, float) else printable(str(value))
+
+
+def outlive(say: Callable[..., None]) -> None:
+    """Go on in a child process, which is replaced if a fault of a library ends it."""
+
+    def told(text: str) -> None:
+        say(f"wqmaster: {text}", err=True)
+
+    outlive_crashes(told, passing=frozenset({ServiceError.exit_code}))

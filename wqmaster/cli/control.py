@@ -14,7 +14,7 @@ from wqmaster.cli.output import Output, json_option
 from wqmaster.database.orders import Verb
 
 _HOST = click.argument("host")
-_FILE = click.argument("campaign", type=click.Path(dir_okay=False, path_type=Path))
+_FILE = click.argument("campaign", type=click.Path(path_type=Path))
 
 
 @click.command()

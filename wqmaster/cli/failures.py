@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from wqmaster.campaign.models import nearest
+from wqmaster.campaign.service import next_run
 from wqmaster.cli.common import (
     campaign_argument,
     counted,
@@ -59,7 +60,7 @@ def _released(count: int, text: str, campaign: Path) -> str:
             f"'{this_command()} failures {typed(campaign)}' lists all failures"
         )
     queued = f"{counted(count, 'document')} queued for retry"
-    return f"{queued}; next: {this_command()} run {typed(campaign)}"
+    return f"{queued}; {next_run(campaign)}"
 
 
 def _attempts(store: Store, text: str) -> list[Document]:
@@ -145,7 +146,7 @@ def _listed(groups: Sequence[Document], campaign: Path) -> Iterator[str]:
     command = f"{this_command()} failures {typed(campaign)}"
     yield f"to see a document's attempts: {command} --show ID"
     yield f"to list the ids of a class: {command} --ids --class CLASS"
-    yield f"to compute documents that you have corrected: {this_command()} run {typed(campaign)}"
+    yield f"the next run computes documents that you have corrected; {next_run(campaign)}"
     yield (
         "to compute a class again, because the cause was not in the documents: "
         f"{command} --retry CLASS"

@@ -102,7 +102,7 @@ def _refusal(
 
 
 @click.command(name="import")
-@click.argument("campaign", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("campaign", type=click.Path(path_type=Path))
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--prefix", help="Make ids PREFIX-NUMBER (default: the file's name).")
 @click.option(

@@ -13,7 +13,7 @@ from wqmaster.cli.queries import json_query
 from wqmaster.database.documents import Store
 from wqmaster.database.orders import Verb
 
-_FILE = click.argument("campaign", type=click.Path(dir_okay=False, path_type=Path))
+_FILE = click.argument("campaign", type=click.Path(path_type=Path))
 _IDS = click.argument("ids", metavar="[ID]...", nargs=-1)
 _CLASS = click.option("--class", "kind", metavar="CLASS", help="Documents that failed with CLASS.")
 _QUERY = click.option("--query", metavar="JSON", help="Documents that this MongoDB query selects.")

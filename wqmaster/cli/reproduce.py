@@ -104,7 +104,7 @@ def _told(one: ValueDifference) -> str:
 
 
 @click.command()
-@click.argument("campaign", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("campaign", type=click.Path(path_type=Path))
 @click.argument("document", metavar="ID")
 @json_option
 def command(campaign: Path, document: str, output: Output) -> None:

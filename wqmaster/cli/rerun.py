@@ -5,13 +5,13 @@ from typing import Any
 
 import click
 
+from wqmaster.campaign.service import next_run
 from wqmaster.cli.common import (
     campaign_argument,
     counted,
     failure_class,
     loaded,
     possible_ids,
-    typed,
 )
 from wqmaster.cli.output import Output, json_option
 from wqmaster.cli.queries import checked_query, json_query
@@ -22,7 +22,6 @@ from wqmaster.errors import NothingMatches
 from wqmaster.offline.rerun import Chosen, Count, Rerun
 from wqmaster.recipe.resolving import resolve
 from wqmaster.run import assembly, campaign_folder
-from wqmaster.system.this_command import this_command
 
 
 def _ids(store: Store, texts: tuple[str, ...]) -> tuple[Any, ...]:
@@ -58,7 +57,7 @@ def _told(count: Count, dry: bool, campaign: Path) -> str:
         parts.append(f"the failures of {counted(count.retried, 'document')} {reset} reset")
     done = "; ".join(parts)
     if not dry:
-        return f"{done}; next: {this_command()} run {typed(campaign)}"
+        return f"{done}; {next_run(campaign)}"
     more = ", ..." if count.documents > len(count.examples) else ""
     ids = ", ".join(str(document) for document in count.examples)
     return f"{done}; nothing was changed" + (f"\n{ids}{more}" if ids else "")

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import click
 
-from wqmaster.cli.common import Duration, Whole, loaded
+from wqmaster.cli.common import Duration, Whole, loaded, outlive
 from wqmaster.cli.several import run_several
 from wqmaster.cli.stages import Stages
-from wqmaster.cli.view import summary, view
+from wqmaster.cli.view import say, summary, view
 from wqmaster.offline.audit.auditing import Run, Stopped
 from wqmaster.offline.audit.canary import audit_first
 from wqmaster.offline.audit.report import Report, refused
@@ -20,7 +20,7 @@ from wqmaster.run.service.together import Asked
 
 
 @click.command()
-@click.argument("campaigns", type=click.Path(dir_okay=False, path_type=Path), nargs=-1)
+@click.argument("campaigns", metavar="[CAMPAIGN]...", type=click.Path(path_type=Path), nargs=-1)
 @click.option(
     "--engine",
     type=click.Choice(["auto", "work_queue", "taskvine", "local"]),
@@ -59,14 +59,17 @@ def command(
 ) -> None:
     """Run CAMPAIGN: compute all documents without a result.
 
-    Several CAMPAIGNS share engine and workers, those of the first; the other options apply to
+    Several campaigns share engine and workers, those of the first; the other options apply to
     each.
 
     Ctrl-C stops the run: running tasks may finish within the grace period, and what they return is
     stored. Press it twice to stop immediately. Nothing is lost either way; rerun the command to
     continue. SIGTERM stops the run without a time limit; SIGHUP makes it read its CAMPAIGN again
-    (not several).
+    (not several). A fault of a library that ends the process starts the run again, unless there is
+    a --limit or --exit-on-trouble.
     """
+    if limit is None and not exit_on_trouble:
+        outlive(say)
     if len(campaigns) > 1:
         asked = Asked(
             limit=limit,

@@ -1,6 +1,7 @@
 """wqmaster serve: run the campaigns of a folder until stopped."""
 
 import contextlib
+import shlex
 import signal
 import time
 from pathlib import Path
@@ -8,7 +9,7 @@ from types import FrameType
 
 import click
 
-from wqmaster.cli.common import Duration
+from wqmaster.cli.common import Duration, outlive
 from wqmaster.cli.view import say, stop_words
 from wqmaster.run.service.service import Service
 from wqmaster.run.service.shared import shared_by
@@ -46,6 +47,7 @@ def command(
     if print_unit:
         click.echo(unit_of(shared, paths, grace=grace, audits=not no_audit), nl=False)
         return
+    outlive(say)
     signals: list[int] = []
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -60,6 +62,13 @@ def command(
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, stop)
         told(f"service '{shared.name}' runs: {service.first_line}")
+        if shared.open_folder is not None:
+            folder = shlex.quote(str(shared.open_folder))
+            say(
+                f"every user of this computer can write to the folder {folder}, and so run "
+                f"programs as you; to end that: chmod o-w {folder}",
+                err=True,
+            )
         stops = 0
         while not service.ended:
             while signals:

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import compress
 from pathlib import Path
 from types import FrameType
 from typing import Protocol
@@ -38,6 +39,11 @@ HEADINGS = (
 )
 
 
+# A terminal with fewer columns does without these.
+_WIDE_CHARACTERS = 110
+_FOR_WIDE = ("priority", "weight", "spooled")
+
+
 def cells(row: Row) -> tuple[str, ...]:
     """A campaign as cells of a table with HEADINGS."""
     progress = row.progress
@@ -55,14 +61,16 @@ def cells(row: Row) -> tuple[str, ...]:
         f"{progress.spooled:,}",
         pending,
         speed(progress.rate.per_second()) if running else "",
-        duration(progress.seconds_left) if running else "",
-        str(row.state),
+        duration(progress.seconds_left) if running and not row.hold else "",
+        "held" if running and row.hold else str(row.state),
     )
 
 
 def remarks(rows: Sequence[Row]) -> Iterator[str]:
     """What the table cannot show: troubles of all, and holds and errors of each campaign."""
-    yield from dict.fromkeys(row.progress.trouble for row in rows if row.progress.trouble)
+    held = {row.hold for row in rows}  # a hold is often the trouble, too
+    troubles = dict.fromkeys(row.progress.trouble for row in rows if row.progress.trouble)
+    yield from (one for one in troubles if one not in held)
     for row in rows:
         for text in (row.hold, row.error):
             if text:
@@ -162,9 +170,14 @@ class LiveView:
 
     def show(self, rows: Sequence[Row]) -> None:
         """Draw the table."""
-        table = Table(*HEADINGS, box=None)
+        self._live.update(self._group(rows), refresh=True)
+
+    def _group(self, rows: Sequence[Row]) -> Group:
+        narrow = self._live.console.width < _WIDE_CHARACTERS
+        shown = [not (narrow and heading in _FOR_WIDE) for heading in HEADINGS]
+        table = Table(*compress(HEADINGS, shown), box=None)
         for row in rows:
-            table.add_row(*cells(row))
+            table.add_row(*compress(cells(row), shown))
         stats = rows[0].progress.stats if rows else None
         workers = "" if stats is None else f"{stats.workers:,} workers with {stats.cores:,} cores"
         notices = [*remarks(rows)]
@@ -174,7 +187,7 @@ class LiveView:
             notices.append(self._notice)
         title = Text(f"{self._title}; {workers}", style="bold")
         lines = (Text(notice, style="yellow") for notice in notices)
-        self._live.update(Group(title, table, *lines), refresh=True)
+        return Group(title, table, *lines)
 
     def notice(self, text: str) -> None:
         """Show a notice below the table."""

@@ -13,12 +13,14 @@ from wqmaster.cli.output import Output, as_json, json_option, table
 from wqmaster.database import recipe_guard
 from wqmaster.database.documents import Store
 from wqmaster.error_codes import ErrorCode
-from wqmaster.errors import CampaignError, RecipeMismatch
+from wqmaster.errors import CampaignError, RecipeMismatch, UsageError
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.recipe.resolving import resolve
 from wqmaster.run import assembly
+from wqmaster.run.holds import HoldKind
 from wqmaster.run.other_names import where_else
 from wqmaster.run.progress import duration, overview, speed
+from wqmaster.run.service.seat import SeatState
 from wqmaster.run.service.status import published
 from wqmaster.run.spool import Spool
 from wqmaster.system.this_command import this_command
@@ -27,6 +29,8 @@ from wqmaster.system.this_command import this_command
 _RECIPES_SECONDS = 5.0
 # Each document is in one of these states.
 STATES = ("done", "failed", "pending", "running", "spooled")
+# The holds that `wqmaster resume` ends.
+_ENDED_BY_RESUME = (HoldKind.PAUSE, HoldKind.CANARY, HoldKind.BREAKER)
 
 
 def _stale(found: dict[str, Any], campaign: Path) -> str:
@@ -51,9 +55,11 @@ def _left(seconds: float | None) -> str:
     return "time left unknown" if seconds is None else f"{duration(seconds)} left"
 
 
-def _held(hold: dict[str, Any]) -> str:
-    """Why a run is held, with the command that lets it go on."""
+def _held(hold: dict[str, Any], campaign: Path) -> str:
+    """Why a run is held, with the command that lets it go on, as it is typed here."""
     command = hold.get("command")
+    if hold.get("kind") in _ENDED_BY_RESUME:
+        command = f"{this_command()} resume {typed(campaign)}"
     return f"{hold['reason']}; to go on: {command}" if command else str(hold["reason"])
 
 
@@ -155,8 +161,9 @@ def _lines(found: dict[str, Any], campaign: Path) -> Iterator[str]:
             f"{live['tasks_waiting']} waiting for a worker, "
             f"{speed(live['jobs_per_second'])}, {_left(live['seconds_left'])}"
         )
-        if live.get("hold"):
-            yield f"held      {_held(live['hold'])}"
+        hold = live.get("hold")
+        if hold and not (hold.get("kind") == HoldKind.PAUSE and found["control"]["pause"]):
+            yield f"held      {_held(hold, campaign)}"
         count = (live.get("slow") or {}).get("count")
         if count:
             yield (
@@ -181,6 +188,14 @@ def _lines(found: dict[str, Any], campaign: Path) -> Iterator[str]:
         yield f"to see why documents failed: {this_command()} failures {typed(campaign)}"
 
 
+def _service_state(campaign: dict[str, Any], running: bool) -> str:
+    """The state of a campaign of a service, which cannot go on if the service does not run."""
+    state = SeatState(campaign["state"])
+    if not running and not state.is_end:
+        return "not running"
+    return "held" if state is SeatState.RUNNING and campaign["hold"] else state
+
+
 def _service_lines(found: dict[str, Any], folder: Path) -> Iterator[str]:
     where = f"process {found['pid']}" if found["running"] else "not running"
     yield (
@@ -196,12 +211,18 @@ def _service_lines(found: dict[str, Any], folder: Path) -> Iterator[str]:
         pending = "?" if one["pending"] is None else str(one["pending"])
         numbers = [str(one[name]) for name in ("done", "failed", "running", "spooled")]
         begin = [one["campaign"], str(one["priority"]), f"{one['weight']:g}"]
-        return [*begin, f"{one['share']:.0%}", *numbers, pending, one["state"], one["file"]]
+        state = _service_state(one, found["running"])
+        return [*begin, f"{one['share']:.0%}", *numbers, pending, state, one["file"]]
 
     yield from table(headings, map(cells, found["campaigns"]))
+    shared = found["trouble"]
+    if shared:
+        yield shared
     for one in found["campaigns"]:
-        for text in filter(None, (one["hold"], one["trouble"], one["error"])):
-            yield f"{one['campaign']}: {text}"
+        # A hold is often the trouble, too.
+        for text in dict.fromkeys((one["hold"], one["trouble"], one["error"])):
+            if text and text != shared:
+                yield f"{one['campaign']}: {text}"
     for one in found["refused"]:
         yield f"refused: {one['reason']}"
     if not found["running"]:
@@ -223,6 +244,10 @@ def command(campaign: Path, hosts: bool, slow: bool, output: Output) -> None:
     """
     if campaign.name == SERVICE_FILE or campaign.is_dir():
         folder = campaign.parent if campaign.name == SERVICE_FILE else campaign
+        if hosts or slow:
+            raise UsageError(
+                "--hosts and --slow need one campaign; name the file of a campaign of the service"
+            )
         service = published(folder)
         output.show(service, _service_lines(service, folder))
         return
@@ -250,7 +275,7 @@ def command(campaign: Path, hosts: bool, slow: bool, output: Output) -> None:
         message = f"there is no document in {place}{elsewhere}"
         output.warning(message)
         problems.append(as_json(message, ErrorCode.COLLECTION_EMPTY))
-    problems += _of_master(found["master"] or {})
+    problems += _of_master(found["master"] or {}, campaign)
     found["problems"] = problems
     if hosts or slow:
         output.show(found, _lists(found, hosts=hosts, slow=slow))
@@ -258,12 +283,12 @@ def command(campaign: Path, hosts: bool, slow: bool, output: Output) -> None:
         output.show(found, _lines(found, campaign))
 
 
-def _of_master(live: dict[str, Any]) -> list[dict[str, str]]:
+def _of_master(live: dict[str, Any], campaign: Path) -> list[dict[str, str]]:
     """What a running master reports: that it is held, and that tasks are slow."""
     found = []
     hold = live.get("hold")
     if hold and not hold.get("is_routine"):
-        found.append(as_json(_held(hold), ErrorCode.CAMPAIGN_HELD))
+        found.append(as_json(_held(hold, campaign), ErrorCode.CAMPAIGN_HELD))
     count = (live.get("slow") or {}).get("count")
     if count:
         message = f"{counted(count, 'task')} much slower than expected"

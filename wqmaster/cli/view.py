@@ -91,18 +91,20 @@ def say(text: str, *, err: bool = False) -> None:
 
 
 class PlainView:
-    """Prints one line every ten seconds, for pipes and batch logs."""
+    """Prints one line every ten seconds, for pipes and batch logs, and troubles as they begin."""
 
     _err = False  # whether notices go to standard error
+    _interval = PLAIN_LINE_INTERVAL_SECONDS  # between two lines if nothing begins
 
     def __init__(self) -> None:
         self._next = 0.0
         self._notices: list[str] = []
+        self._in_trouble = self._is_slow = False
 
     def begins(self, progress: Progress, why: str) -> None:
         """Print the first line."""
         say(_first_line(progress, why))
-        self._next = time.monotonic() + PLAIN_LINE_INTERVAL_SECONDS
+        self._next = time.monotonic() + self._interval
         hint = _no_worker(progress)
         if hint:
             say(f"{progress.campaign}: {hint}")
@@ -111,9 +113,14 @@ class PlainView:
         """Print a line if one is due."""
         while self._notices:
             say(self._notices.pop(0), err=self._err)
-        if time.monotonic() < self._next:
-            return
-        self._next = time.monotonic() + PLAIN_LINE_INTERVAL_SECONDS
+        in_trouble, is_slow = bool(progress.trouble), bool(progress.slow)
+        begins = (in_trouble and not self._in_trouble) or (is_slow and not self._is_slow)
+        self._in_trouble, self._is_slow = in_trouble, is_slow
+        if begins or time.monotonic() >= self._next:
+            self._next = time.monotonic() + self._interval
+            self._print(progress)
+
+    def _print(self, progress: Progress) -> None:
         say(line(progress))
         for hint in (_no_worker(progress), slowest(progress.slow)):
             if hint:
@@ -189,13 +196,18 @@ class LiveView:
 
 
 class QuietView(PlainView):
-    """Shows nothing but the notice that the run is stopping."""
+    """Shows nothing but troubles, and the notice that the run is stopping."""
 
     _err = True
+    _interval = math.inf
 
     def begins(self, progress: Progress, why: str) -> None:
         """Print nothing."""
         self._next = math.inf
+
+    def _print(self, progress: Progress) -> None:
+        if progress.trouble:
+            say(f"{progress.campaign}: {progress.trouble}", err=True)
 
 
 @contextlib.contextmanager

@@ -104,7 +104,8 @@ class NdcctoolsEngine:
         if held is None:
             return None  # the task was canceled
         result = report.result
-        if tries.was_evicted(result, report.exit_code, signaled=report.signaled):
+        evicted = tries.was_evicted(result, report.exit_code, signaled=report.signaled)
+        if evicted or tries.is_premature(result, held):
             if held.evictions < tries.MAX_RETRIES:
                 evictions = held.evictions + 1
                 self._submit(held.task, held.folder, hurried=held.hurried, evictions=evictions)

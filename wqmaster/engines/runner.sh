@@ -126,6 +126,11 @@ step() {
     # A signal from outside (scancel, a shutdown of the host) reaches a worker's processes one after
     # another: if we are about to be ended too, the job has not failed.
     case $code in 137 | 143) [ "$timed_out" = 1 ] || { sleep 2 & wait $!; } ;; esac
+    # A program that fails because the disk is full need not say so, or cannot.
+    if [ "$code" -ne 0 ]; then
+        head -c 1000000 /dev/zero > "$top/probe" 2> /dev/null || die "disk full" 28
+        rm -f "$top/probe"
+    fi
     there=
     names="$names $job/$name:stdout $job/$name:stderr"
     for file in $outputs; do

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class Held:
     handle: Any  # the library's own object for the task
     hurried: bool  # whether the task is restarted elsewhere if it takes too long
     evictions: int = 0  # how many times a signal from outside ended its runner
+    submitted: float = field(default_factory=time.monotonic)
     # The record that `Restarts` keeps: the number of restarts, the time of the last start
     # (microseconds since 1970), and how long the task ran on workers that were then lost
     # (microseconds).
@@ -54,6 +55,16 @@ def was_evicted(result: TaskResult, exit_code: int, *, signaled: bool) -> bool:
     return signaled or (
         result in (TaskResult.NO_OUTPUT, TaskResult.ERROR) and exit_code in _SIGNAL_EXIT_CODES
     )
+
+
+def is_premature(result: TaskResult, held: Held) -> bool:
+    """Whether a worker reports a time limit that cannot have passed since the task was submitted.
+
+    Workers measure by the time of day. If that is set forward, or if the machine slept, all
+    running tasks reach their limits at once.
+    """
+    since = time.monotonic() - held.submitted
+    return result is TaskResult.TIME_LIMIT and since < held.task.time_limit
 
 
 def category(task: Task, fast_abort: float | None, *, hurried: bool) -> str:

@@ -1,5 +1,6 @@
 """Work Queue (ndcctools.work_queue); tested with 7.14.5."""
 
+import contextlib
 import ctypes
 import functools
 import time
@@ -24,6 +25,9 @@ class WorkQueueManager(Manager):
 
     def __init__(self, setting: Setting, logs: Path) -> None:
         self._wq = ndcctools.bindings("work_queue")
+        # For functions of Python as tasks; a master that is killed would leave it behind.
+        with contextlib.suppress(OSError):
+            Path(self._wq.staging_directory).rmdir()
         library = ctypes.CDLL(ndcctools.bindings("cwork_queue")._cwork_queue.__file__)
         slow_host = ctypes.c_double.in_dll(library, "wq_option_blocklist_slow_workers_timeout")
         # The bindings have no call for this setting.

@@ -86,7 +86,8 @@ def planned(
             password=f"../{password.name}",
             worker=worker,
             local_count=local_count,
-            began=int(time.time()),
+            # This machine's clock agrees with itself, unless it is set back meanwhile.
+            began=0 if campaign.workers.on_this_machine else int(time.time()),
             programs_needed=needed,
             programs_tried=tuple(name for name in needed if name in harmless),
             campaign_file=loaded.typed,

@@ -1,20 +1,41 @@
 """The folders of workers that share a file system with the factory; worker.sh makes them.
 
 A folder, worker.ID, holds `about` (process id, start in seconds since 1970, host), `out`, `err`,
-`worker.log`, and also `code` if worker.sh has refused the host.
+`worker.log`, a link `workspace` to the worker's temporary folder, and also `code` if worker.sh has
+refused the host.
 """
 
 import abc
 import contextlib
+import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 from wqmaster.factory.logs import said
 from wqmaster.factory.workers import Worker
+from wqmaster.system.processes import is_running
 
 # How many ended workers' folders are kept.
 _KEPT_FOLDERS = 20
+
+
+def remove_workspace(folder: Path) -> None:
+    """Remove the temporary folder of a killed worker, whose own folder is `folder`.
+
+    Nothing happens if the worker runs, or ran on another machine.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        pid, _, host = (folder / "about").read_text().split(maxsplit=2)
+        if host.strip() == os.uname().nodename and not is_running(int(pid)):
+            shutil.rmtree((folder / "workspace").readlink(), ignore_errors=True)
+
+
+def remove_scratch(scratch: Path) -> None:
+    """Remove a factory's scratch folder, and what its killed workers left on this machine."""
+    for folder in scratch.glob("worker.*/"):
+        remove_workspace(folder)
+    shutil.rmtree(scratch, ignore_errors=True)
 
 
 class WorkerFolders(abc.ABC):
@@ -80,5 +101,6 @@ class WorkerFolders(abc.ABC):
         self._ended.append(name)
         while len(self._ended) > _KEPT_FOLDERS:
             old = self._ended.pop(0)
+            remove_workspace(self.scratch / f"worker.{old}")
             shutil.rmtree(self.scratch / f"worker.{old}", ignore_errors=True)
             self._done.pop(old, None)

@@ -1,6 +1,5 @@
 """The jobs, processes and lock that remain of a factory that did not end properly."""
 
-import shutil
 import time
 from pathlib import Path
 from typing import IO, Any
@@ -9,6 +8,7 @@ from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import EngineError
 from wqmaster.factory import processes
 from wqmaster.factory.batch.base import BatchSystem
+from wqmaster.factory.folders import remove_scratch
 from wqmaster.factory.trouble import Trouble, TroubleKind
 from wqmaster.system import locks
 from wqmaster.system.this_command import this_command
@@ -60,7 +60,7 @@ def remove_left(folder: Path, system: BatchSystem[Any], factory_id: str) -> int:
     """
     count = processes.end_left(folder) + remove_jobs(system, factory_id)
     for scratch in folder.glob("workers-*"):
-        shutil.rmtree(scratch, ignore_errors=True)
+        remove_scratch(scratch)
     return count
 
 

@@ -82,7 +82,8 @@ class PlanRequest:
     password: str | None = None  # the password file for workers, relative to the factory's folder
     worker: Path | None = None  # the worker program to send; None: this machine's own
     local_count: int = 1  # the number of workers if they run on this machine
-    began: int = 0  # when the factory starts, in seconds since 1970
+    # When the factory starts, in seconds since 1970. Workers compare their clocks, unless it is 0.
+    began: int = 0
     programs_needed: tuple[str, ...] = ()  # programs that must exist on each host
     programs_tried: tuple[str, ...] = ()  # needed programs that are safe to run with --version
     campaign_file: str = "CAMPAIGN"  # the campaign file's path, quoted for a shell

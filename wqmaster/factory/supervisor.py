@@ -7,7 +7,6 @@ supervisor removes what both have left.
 
 import contextlib
 import json
-import shutil
 import signal
 import tempfile
 import time
@@ -19,6 +18,7 @@ from typing import Any
 from wqmaster.errors import EngineError
 from wqmaster.factory import demand
 from wqmaster.factory.batch.registry import find_batch_system
+from wqmaster.factory.folders import remove_scratch
 from wqmaster.factory.leftovers import remove_jobs, remove_left, workers_left
 from wqmaster.factory.logs import last
 from wqmaster.factory.plan import Plan
@@ -298,4 +298,4 @@ class Supervisor:
         if self._trouble:
             (self._scratch / "pwfile").unlink(missing_ok=True)
         else:
-            shutil.rmtree(self._scratch, ignore_errors=True)
+            remove_scratch(self._scratch)

@@ -149,6 +149,8 @@ done
 # For the worker's workspace and the programs' temporary files.
 CCTOOLS_TEMP=$scratch TMPDIR=$scratch
 export CCTOOLS_TEMP TMPDIR
+# The worker's own folder there, which a killed worker leaves behind (wqmaster/factory/folders.py).
+[ -z "$own" ] || ln -sf "$scratch/worker-$(id -u)-$$" workspace
 
 # --- clock -----------------------------------------------------------------------------------
 

@@ -88,7 +88,9 @@ def _decompressed(file: IO[bytes], folder: Path) -> tuple[IO[bytes], int]:
             part = machine.decompress(waiting, _PART_BYTES)
             size += len(part)
             if size > min(_MAX_ARCHIVE_BYTES, max(_TRUSTED_BYTES, _MAX_RATIO * read)):
-                raise ArchiveTooLarge(
+                # A runner's archive is hardly ever like that, so this one is taken to be damaged,
+                # and its jobs run again.
+                raise ArchiveError(
                     f"the archive is too large when it is decompressed (more than {size:,} bytes)"
                 )
             unpacked.write(part)

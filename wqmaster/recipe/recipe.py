@@ -311,7 +311,7 @@ class Recipe:
         software = replace(self.software, here=True)
         if all(function.traits.prepare is None for function in self.functions):
             return self  # `check` and `smoke` must not leave an unneeded folder
-        cache.mkdir(parents=True, exist_ok=True)
+        cache.mkdir(mode=0o700, parents=True, exist_ok=True)
         steps = []
         for step in self.steps:
             with blaming(self.loaded, step.function):

@@ -13,6 +13,7 @@ from bson.errors import BSONError
 from pymongo.errors import ExecutionTimeout, OperationFailure, PyMongoError
 
 from wqmaster.campaign.loading import LoadedCampaign
+from wqmaster.campaign.service import show_command
 from wqmaster.database import recipe_guard
 from wqmaster.database.base import SearchGoesOn
 from wqmaster.database.documents import Counts, Store
@@ -147,6 +148,12 @@ def logged(folder: Path) -> Iterator[None]:
         handler.close()
 
 
+def _lock_of_service(loaded: LoadedCampaign) -> FolderLock:
+    folder = loaded.source.path.parent
+    how = f"if it belongs to the service in {folder}, this shows it: {show_command(folder)}"
+    return FolderLock(loaded.folder, how)
+
+
 def _typed_query(store: Store) -> str:
     """The campaign's query in quotes, as JSON, which a YAML file can contain."""
     return f"'{json_util.dumps(store.campaign.submit.query)}'"
@@ -244,7 +251,7 @@ def run(
     campaign_folder.enter(loaded)
     raise_descriptor_limit()
     with contextlib.ExitStack() as stack:
-        lock = FolderLock(folder)
+        lock = FolderLock(folder) if loaded.service is None else _lock_of_service(loaded)
         stack.callback(lock.close)
         check_writable(folder / "kept")
         spool = Spool(folder / "spool", campaign.archive.most_bytes)

@@ -1,11 +1,12 @@
 """A campaign's folder, which only its owner (and the campaign's `group:`) can read."""
 
 import os
+from pathlib import Path
 
 from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.errors import FolderError
 from wqmaster.system.files import check_writable
-from wqmaster.system.private import access_of, make_folder
+from wqmaster.system.private import Access, access_of, make_folder
 
 
 def prepare(loaded: LoadedCampaign) -> None:
@@ -14,17 +15,8 @@ def prepare(loaded: LoadedCampaign) -> None:
     Raises:
         FolderError: the folder cannot be created, or is not writable.
     """
-    if os.path.lexists(loaded.folder):
-        check_writable(loaded.folder)  # before anything is written into it
-    try:
-        access = access_of(loaded.campaign.group)
-        make_folder(loaded.folder, access, default=loaded.campaign.folder is None)
-    except OSError as error:
-        raise FolderError(
-            f"cannot write to the folder {loaded.folder} ({error.strerror or error}); make it "
-            "writable, or name another one with 'folder:' in the campaign file"
-        ) from error
-    check_writable(loaded.folder)
+    access = access_of(loaded.campaign.group)
+    _prepare(loaded.folder, access, default=loaded.campaign.folder is None)
 
 
 def enter(loaded: LoadedCampaign) -> None:
@@ -35,3 +27,31 @@ def enter(loaded: LoadedCampaign) -> None:
     """
     prepare(loaded)
     os.umask(access_of(loaded.campaign.group).umask)
+
+
+def enter_service(folder: Path, loaded: LoadedCampaign) -> None:
+    """Prepare the folder of a service, and let this process make only private files.
+
+    It can be in the folder of the campaign `loaded`, which is prepared first.
+
+    Raises:
+        FolderError: as for `prepare`.
+    """
+    if folder.parent == loaded.folder:
+        prepare(loaded)
+    access = Access()
+    _prepare(folder, access, default=True)
+    os.umask(access.umask)
+
+
+def _prepare(folder: Path, access: Access, *, default: bool) -> None:
+    if os.path.lexists(folder):
+        check_writable(folder)  # before anything is written into it
+    try:
+        make_folder(folder, access, default=default)
+    except OSError as error:
+        raise FolderError(
+            f"cannot write to the folder {folder} ({error.strerror or error}); make it "
+            "writable, or name another one with 'folder:' in the campaign file"
+        ) from error
+    check_writable(folder)

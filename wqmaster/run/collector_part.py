@@ -5,15 +5,14 @@ from wqmaster.run.collector.messages import EndedJob
 from wqmaster.run.collector.pool import Collectors
 from wqmaster.run.holds import Hold, HoldKind
 from wqmaster.run.upkeep import RunTrouble
-from wqmaster.system.this_command import this_command
 
 
 class CollectorPart:
     """Reports what is wrong with collectors, and holds a run whose results none may judge."""
 
-    def __init__(self, collectors: Collectors, campaign_file: str) -> None:
+    def __init__(self, collectors: Collectors, again: str) -> None:
         self._collectors = collectors
-        self._campaign_file = campaign_file
+        self._again = again
 
     def tend(self) -> None:
         """Do nothing: `Collectors.listen` starts collectors again."""
@@ -39,6 +38,6 @@ class CollectorPart:
             return None
         command = (
             "restore them, or stop this run, which keeps what has returned, and begin again: "
-            f"{this_command()} run {self._campaign_file}"
+            f"{self._again}"
         )
         return Hold(HoldKind.COLLECTORS, reason, command)

@@ -84,13 +84,18 @@ def start_factory(loaded: LoadedCampaign, plan: Plan) -> dict[str, Any]:
 
 
 def rotate_password(loaded: LoadedCampaign) -> Path:
-    """Replace the password for the workers of a campaign, which may be running; return its path.
+    """Replace the password for the workers of a campaign, or of its service; return its path.
+
+    The campaign may be running.
 
     Raises:
         FolderError: the campaign's folder is not writable.
     """
-    campaign_folder.enter(loaded)
-    return credentials.rotate_password(loaded.folder)
+    if loaded.service is None:
+        campaign_folder.enter(loaded)
+    else:
+        campaign_folder.enter_service(loaded.workforce_folder, loaded)
+    return credentials.rotate_password(loaded.workforce_folder)
 
 
 def stop_factory(loaded: LoadedCampaign) -> int | None:

@@ -155,6 +155,10 @@ class Hosts:
 
     # --- called for a user -------------------------------------------------------------------
 
+    def knows(self, name: str) -> bool:
+        """Whether a task on this host has ended, or the host was blocked before."""
+        return name in self._hosts
+
     def block(self, name: str, seconds: float, reason: str) -> None:
         """Send no tasks to a host for `seconds` (math.inf: until it is unblocked)."""
         self._shut(name, self._known(name), seconds, reason)

@@ -1,6 +1,7 @@
 """Put together what keeps a run going: gates, parts that are mended, the link to the database."""
 
 from wqmaster.campaign.loading import LoadedCampaign
+from wqmaster.campaign.service import run_command
 from wqmaster.database.documents import Store
 from wqmaster.database.private_server import Mongod
 from wqmaster.run.collector.pool import Collectors
@@ -31,7 +32,7 @@ class Keeping:
         exits_on_trouble: bool,
     ) -> None:
         folder, limits = loaded.folder, loaded.campaign.limits
-        judging = CollectorPart(collectors, loaded.typed)
+        judging = CollectorPart(collectors, run_command(loaded.source.path))
         self._service = ServicePart(progress)
         parts: list[Part] = [judging, self._service]
         self._server: ServerPart | None = None
@@ -44,7 +45,7 @@ class Keeping:
             DiskGate(folder, limits.disk),
             DescriptorGate(),
         ]
-        self.storage = StorageGate(folder, loaded.typed, lock.fileno())
+        self.storage = StorageGate(folder, run_command(loaded.source.path), lock.fileno())
         self.upkeep = Upkeep(parts, exits_on_trouble=exits_on_trouble)
         self.link = DatabaseLink(store.ping)
 

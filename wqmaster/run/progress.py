@@ -176,7 +176,9 @@ class Progress:
 
     @property
     def seconds_left(self) -> float | None:
-        """The remaining time at the current rate, in seconds; None if it is unknown."""
+        """The remaining time at the current rate, in seconds; None if unknown, as during a hold."""
+        if self.hold is not None and not self.hold.is_routine:
+            return None
         rate = self.rate.per_second()
         return self.left / rate if self.left is not None and rate > 0 else None
 

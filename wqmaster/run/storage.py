@@ -9,7 +9,6 @@ from wqmaster.run.holds import Hold, HoldKind
 from wqmaster.system.descriptors import is_open_at
 from wqmaster.system.locks import LOCK_FILE
 from wqmaster.system.passing import can_pass
-from wqmaster.system.this_command import this_command
 
 # Pauses after failures to write in a row: the second one, and the longest. The first failure after
 # a success can be that of one document alone, and holds nothing.
@@ -21,15 +20,16 @@ _LOOK_INTERVAL_SECONDS = 1.0
 class StorageGate:
     """Holds a run while its folder is gone or read-only, and for a while after a failed write.
 
-    `lock` is the descriptor of the folder's lock, if this process holds it: a folder in whose
-    place there is another one is not the run's folder any more.
+    `again` is the command that begins the run again. `lock` is the descriptor of the folder's lock,
+    if this process holds it: a folder in whose place there is another one is not the run's folder
+    any more.
     """
 
     def __init__(
-        self, folder: Path, campaign_file: str = "CAMPAIGN", lock: int | None = None
+        self, folder: Path, again: str = "wqmaster run CAMPAIGN", lock: int | None = None
     ) -> None:
         self._folder = folder
-        self._campaign_file = campaign_file
+        self._again = again
         self._lock = lock
         self._looked = 0.0
         self._found: Hold | None = None
@@ -41,7 +41,9 @@ class StorageGate:
         """Note that a write failed; return whether to try it again later."""
         now = time.monotonic()
         self._looked = 0.0
-        if not can_pass(error) and self._look(now) is None:
+        if self._look(now) is not None:
+            return True  # no pause, since the run can go on as soon as the folder is back
+        if not can_pass(error):
             return False
         where = f"{error.filename}: " if error.filename else ""
         self._error = f"{where}{error.strerror or error}"
@@ -84,10 +86,10 @@ class StorageGate:
         if read_only or not os.access(folder, os.W_OK | os.X_OK):
             return Hold(HoldKind.FOLDER, f"the campaign's folder {folder} is read-only")
         if self._lock is not None and not is_open_at(self._lock, folder / LOCK_FILE):
-            again = f"{this_command()} run {self._campaign_file}"
             return Hold(
                 HoldKind.FOLDER,
                 f"another folder has taken the place of the campaign's folder {folder}",
-                command=f"put the former one back, or stop this run and begin again: {again}",
+                command="move it away and put the former one back, or stop this run and begin "
+                f"again: {self._again}",
             )
         return None

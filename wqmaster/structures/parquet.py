@@ -31,19 +31,29 @@ def read(path: Path, options: Options) -> Iterator[Record]:
             names = file.schema_arrow.names
             atoms = _found(path, names, (options.fields.atomic_numbers, *_NUMBERS))
             places = _found(path, names, (options.fields.coordinates, *_COORDINATES))
-            for batch in file.iter_batches(batch_size=_ROWS_PER_BATCH):
-                for row in batch.to_pylist():
-                    number += 1
-                    record = Record(number)
-                    try:
-                        _fill(record, row, atoms, places, options)
-                    except Refused as error:
-                        record.refuse(error)
-                    yield record
+            for row in rows(file):
+                number += 1
+                record = Record(number)
+                try:
+                    _fill(record, row, atoms, places, options)
+                except Refused as error:
+                    record.refuse(error)
+                yield record
     except pyarrow.ArrowException as error:
         raise StructureError(
             f"{path}: not a Parquet file, or damaged: {str(error).rstrip('.')}"
         ) from error
+
+
+def rows(file: Any) -> Iterator[dict[str, Any]]:
+    """The rows of an open `pyarrow.parquet.ParquetFile`, in constant memory.
+
+    A reader of batches holds each group of rows that it has read until it ends (seen with pyarrow
+    26), so each group gets its own.
+    """
+    for group in range(file.num_row_groups):
+        for batch in file.iter_batches(batch_size=_ROWS_PER_BATCH, row_groups=[group]):
+            yield from batch.to_pylist()
 
 
 def _found(path: Path, names: list[str], wanted: tuple[str, ...]) -> str:

@@ -122,7 +122,8 @@ def unit(wanted: Unit) -> str:
         "",
         "[Service]",
         "Type=notify",
-        "NotifyAccess=main",
+        # The process that reports is a child of the main one, which starts it again after a crash.
+        "NotifyAccess=all",
         f"WorkingDirectory={_escaped(str(wanted.folder))}",
         *(
             f"Environment={_quoted(f'{name}={value}')}"

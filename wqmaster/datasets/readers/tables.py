@@ -9,6 +9,7 @@ from wqmaster.datasets.frame import Frame
 from wqmaster.datasets.readers.making import frame_from
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import ProofError
+from wqmaster.structures.parquet import rows
 
 _LABELS = ("energy", "forces", "charges", "spins", "dipole", "quadrupole")
 
@@ -47,10 +48,9 @@ def read_parquet(path: Path) -> Iterator[Frame]:
     number = 0
     try:
         with pyarrow.parquet.ParquetFile(str(path)) as file:
-            for batch in file.iter_batches(batch_size=500):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield _frame(f"{path}: row {number}", row)
+            for row in rows(file):
+                number += 1
+                yield _frame(f"{path}: row {number}", row)
     except pyarrow.ArrowException as error:
         why = f"{path}: not a Parquet file: {error}"
         raise ProofError(why, code=ErrorCode.DATASET_UNREADABLE) from error

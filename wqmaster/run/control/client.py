@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wqmaster.campaign.loading import LoadedCampaign
+from wqmaster.campaign.service import next_run, run_command
 from wqmaster.database.attempts import key_of
 from wqmaster.database.documents import Store
 from wqmaster.database.orders import Answer, Command, Verb, Who
@@ -20,7 +21,6 @@ from wqmaster.run.control import stored
 from wqmaster.run.control.choice import Choice
 from wqmaster.run.control.wording import canceled, retried
 from wqmaster.run.spool import Spool
-from wqmaster.system.this_command import this_command
 
 # Seconds between two looks for the answer.
 _LOOK_INTERVAL_SECONDS = 0.1
@@ -113,11 +113,11 @@ class Alone:
                 return self._retry(command)
             case Verb.CANCEL:
                 return self._cancel(command)
-        run = f"{this_command()} run {self._loaded.typed}"
         return Answer(
             False,
             f"no master runs the campaign '{self._store.campaign.campaign}', so there is nothing "
-            f"to {command.verb}; the next run reads the file as it is then: {run}",
+            f"to {command.verb}; the next run reads the file as it is then: "
+            f"{run_command(self._loaded.source.path)}",
             code=ErrorCode.MASTER_NOT_RUNNING,
         )
 
@@ -140,8 +140,7 @@ class Alone:
         found = retried(count)
         if not count:
             return found
-        run = f"{this_command()} run {self._loaded.typed}"
-        return Answer(True, f"{found.message}; next: {run}", found.details)
+        return Answer(True, f"{found.message}; {next_run(self._loaded.source.path)}", found.details)
 
     def _cancel(self, command: Command) -> Answer:
         recipe = resolve(self._loaded, runs=False)

@@ -146,6 +146,8 @@ class Control:
         self.gate.orders = orders
         if begins:
             log.warning("%s", orders.pause)
+        if orders.pause is not None:
+            # Also later, since an engine may not have canceled all waiting tasks at once.
             steering.recall()
         valid = {block.host: block for block in orders.valid_blocks}
         for host in self._blocked.keys() - valid.keys():
@@ -232,13 +234,18 @@ class Control:
         return retried(count)
 
     def _block(self, command: Command, steering: Steering) -> Answer:
+        host = str(command.arguments.get("host"))
+        known = steering.hosts.knows(host)
         before = self._order(command, steering)
-        host = str(command.arguments["host"])
         if command.verb == Verb.UNBLOCK:
-            steering.engine.unblock_host(host)  # the run itself may have blocked it
             was = any(block.host == host for block in before.valid_blocks)
-            return Answer(True, f"{host} gets tasks again", {"host": host, "was_blocked": was})
-        more = "" if steering.engine.port is not None else "; all jobs run on this machine, though"
+            was = steering.hosts.unblock(host) or was  # the run itself may have blocked it
+            steering.engine.unblock_host(host)
+            message = f"{host} gets tasks again" if was else f"{host} was not blocked"
+            return Answer(True, message, {"host": host, "was_blocked": was})
+        more = "" if known else "; no task of this run has ended on a host of this name"
+        if steering.engine.port is None:
+            more = "; all jobs run on this machine, though"
         return Answer(True, f"{host} gets no more tasks{more}", {"host": host})
 
     def _reload(self, steering: Steering) -> Answer:

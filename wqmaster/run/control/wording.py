@@ -25,4 +25,7 @@ def canceled(found: Canceled) -> Answer:
 
 def retried(count: int) -> Answer:
     """The answer to `retry`."""
-    return Answer(True, f"{counted(count, 'document')} will run again", {"retried": count})
+    message = f"{counted(count, 'document')} will run again"
+    if not count:
+        message = "no document will run again, since none of those has failed"
+    return Answer(True, message, {"retried": count})

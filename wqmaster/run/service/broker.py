@@ -301,6 +301,11 @@ class Broker:
         stats = self._engine.stats()
         running = self._dispatch.running()
         counts = Counter(sent.seat.name for sent in running)
+        cores: Counter[str] = Counter()
+        for sent in running:
+            cores[sent.seat.name] += sent.waiting.task.cores
+        for seat in self.seats.values():
+            seat.use(cores[seat.name], time.monotonic())
         trouble, waits = self.workforce.trouble(), self.workforce.waits_for_workers
         trouble = "; ".join(filter(None, (trouble, self._dispatch.trouble))) or None
         for seat in self.seats.values():

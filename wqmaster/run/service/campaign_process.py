@@ -7,9 +7,7 @@ closes, and is killed when the broker ends. What it leaves in the spool is for t
 """
 
 import contextlib
-import ctypes
 import os
-import signal
 import sys
 import time
 
@@ -21,8 +19,8 @@ from wqmaster.run.progress import Progress
 from wqmaster.run.service.files import loaded_from
 from wqmaster.run.service.messages import Begun, Finished, Report, Start
 from wqmaster.run.service.proxy import BrokerGone, Link, ProxyStaff
+from wqmaster.system.crashes import die_with_parent
 
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 # The longest time between two reports; the broker takes a silent campaign for a hung one.
 REPORT_INTERVAL_SECONDS = 1.0
 # Time limit for the first message, which the broker sends at once.
@@ -105,11 +103,8 @@ class _Process:
 
 def main() -> None:
     """Run the campaign that standard input names."""
-    parent = os.getppid()
     # The broker's end must end its campaigns at once, so that another broker can take over.
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        return
+    die_with_parent(os.getppid())
     # What users' modules print must not get into the messages.
     writes = os.dup(sys.stdout.fileno())
     os.set_inheritable(writes, False)

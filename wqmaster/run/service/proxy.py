@@ -32,6 +32,8 @@ from wqmaster.run.spool import Spool
 from wqmaster.system.lines import LineBuffer
 
 _CHUNK_BYTES = 1 << 16
+# How long a campaign waits for the broker's answer, which takes a second if the broker is busy.
+_ANSWER_TIMEOUT_SECONDS = 10.0
 
 
 class BrokerGone(SystemExit):
@@ -208,11 +210,16 @@ class ProxyEngine:
         self._link.tell(Cancel(task=task_id).line())
 
     def cancel_waiting(self) -> list[str]:
-        """Ask the broker to cancel waiting tasks; return those that it has canceled since."""
-        self._hear(0.0)
+        """Let the broker cancel waiting tasks, and return them.
+
+        It answers within a second. If it does not for long, the next call returns them.
+        """
+        deadline = time.monotonic() + _ANSWER_TIMEOUT_SECONDS
         if not self._asked_to_cancel:
             self._asked_to_cancel = True
             self._link.tell(CancelWaiting().line())
+        while self._asked_to_cancel and time.monotonic() < deadline:
+            self._hear(max(0.0, deadline - time.monotonic()))
         canceled, self._canceled = self._canceled, []
         return canceled
 

@@ -1,6 +1,7 @@
 """A campaign as the broker sees it: its process, its waiting tasks, and those in flight."""
 
 import logging
+import math
 import os
 import time
 from collections import Counter, deque
@@ -29,6 +30,8 @@ _FIRST_PAUSE_SECONDS = 1.0
 MAX_PAUSE_SECONDS = 60.0
 # A process that has lived for this long has recovered from the deaths before it.
 _RECOVERED_SECONDS = 600.0
+# Over which time the cores of a campaign are averaged, since a few cores change hands all the time.
+_AVERAGED_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,11 @@ class SeatState(StrEnum):
     STOPPED = "stopped"
     FAILED = "failed"
 
+    @property
+    def is_end(self) -> bool:
+        """Whether the campaign has come to its end."""
+        return self in (SeatState.FINISHED, SeatState.STOPPED, SeatState.FAILED)
+
 
 class Seat:
     """The place of one campaign at the broker. It outlives the campaign's processes."""
@@ -99,6 +107,9 @@ class Seat:
         self.error: str | None = None  # why the last process ended
         self.deaths = 0
         self.restart_at = 0.0
+        # The cores that its tasks use, averaged over the last minute or so.
+        self.cores = 0.0
+        self._cores_noted: float | None = None
         self._granted = 0
         self._heard = self._started = time.monotonic()
         self._leaves_by: float | None = None
@@ -196,7 +207,8 @@ class Seat:
         self.deaths += 1
         pause = min(MAX_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2 ** min(self.deaths - 1, 10))
         self.restart_at = time.monotonic() + pause
-        self.error = self.error or f"its process ended with exit code {code}"
+        how = f"ended with exit code {code}" if code >= 0 else f"was killed by signal {-code}"
+        self.error = self.error or f"its process {how}"
         log.error("%s: %s; next attempt in %.0f s", self.name, self.error, pause)
 
     def not_started(self, error: OSError) -> None:
@@ -253,6 +265,13 @@ class Seat:
             self.tell(state)
 
     # --- progress ----------------------------------------------------------------------------
+
+    def use(self, cores: int, now: float) -> None:
+        """Note how many cores the campaign's tasks use at the time `now`."""
+        if self._cores_noted is not None:
+            newest = 1 - math.exp((self._cores_noted - now) / _AVERAGED_SECONDS)
+            self.cores += newest * (cores - self.cores)
+        self._cores_noted = now
 
     def reported(self, report: Report) -> None:
         """Note the campaign's progress, to which earlier processes of this run have contributed."""

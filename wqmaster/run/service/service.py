@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from wqmaster.database.private_server import Mongod
-from wqmaster.run import assembly, hiring
+from wqmaster.run import assembly, campaign_folder, hiring
 from wqmaster.run.service.broker import Broker
 from wqmaster.run.service.examining import Examining
 from wqmaster.run.service.folder import Files
@@ -15,7 +15,6 @@ from wqmaster.run.service.serving import Serving
 from wqmaster.run.service.shared import Shared
 from wqmaster.run.service.status import publish
 from wqmaster.run.service.workforce import Workforce
-from wqmaster.system.files import check_writable
 from wqmaster.system.locks import FolderLock
 from wqmaster.system.systemd import Notifier
 
@@ -43,7 +42,7 @@ class Service:
     def __enter__(self) -> "Service":
         with contextlib.ExitStack() as stack:
             place = self._shared.place
-            check_writable(place)
+            campaign_folder.enter_service(place, self._shared.staffing.loaded)
             lock = FolderLock(place)
             stack.callback(lock.close)
             stack.enter_context(assembly.logged(place))
@@ -130,7 +129,8 @@ class Service:
     def _publish(self, *, ended: bool) -> None:
         self._published = time.monotonic()
         draining = self._end_by is not None
-        self._notifier.status(self._line())
+        if not ended:  # afterwards, the engine can no longer be asked
+            self._notifier.status(self._line())
         with contextlib.suppress(OSError):  # a full disk must not end the service
             publish(
                 self._shared,

@@ -35,6 +35,7 @@ class _Entry:
     gone: bool = False
     look_at: float | None = None  # when a campaign that has ended is looked at
     looks: int = 0  # how often it has failed in a row
+    look_soon: bool = False  # whether the next look is due as soon as possible
 
 
 @dataclass(frozen=True)
@@ -73,13 +74,14 @@ class Serving:
         self._orphans: list[str] = []
         self._draining = False
         self._states: dict[str, tuple[SeatState, str | None]] = {}
+        # Campaign -> the reason why it waits, as far as it was reported.
+        self._waits: dict[str, str] = {}
 
     def rescan(self) -> None:
         """Look now at the files, and at the campaigns that have ended."""
         self._files.rescan()
         for entry in self._entries.values():
-            if entry.look_at is not None and math.isfinite(entry.look_at):
-                entry.look_at = 0.0
+            entry.look_soon = True
 
     def drain(self, grace: float) -> None:
         """Take up nothing more, and let running tasks end; the second call stops at once."""
@@ -226,9 +228,11 @@ class Serving:
 
     # --- campaigns ---------------------------------------------------------------------------
 
+    def _seat(self, entry: _Entry) -> Seat | None:
+        return None if entry.accepted is None else self._broker.seats.get(entry.accepted.name)
+
     def _watch(self, entry: _Entry) -> None:
-        name = entry.accepted.name if entry.accepted is not None else None
-        seat = self._broker.seats.get(name) if name is not None else None
+        seat = self._seat(entry)
         if seat is None:
             return
         self._tell(seat)
@@ -245,18 +249,37 @@ class Serving:
             entry.looks = entry.looks + 1 if failed else 0
             pause = LOOK_INTERVAL_SECONDS * 2 ** max(0, min(entry.looks, 10) - 1)
             entry.look_at = now + min(_MAX_LOOK_INTERVAL_SECONDS, pause)
-        elif now >= entry.look_at and not self._draining:
+        elif (
+            (now >= entry.look_at or entry.look_soon)
+            and math.isfinite(entry.look_at)
+            and not self._draining
+        ):
             entry.look_at = math.inf  # until there is an answer
+            entry.look_soon = False
             self._examining.ask(Look(start=self._start(entry.path, entry.text)))
 
     def _tell(self, seat: Seat) -> None:
-        """Report that a campaign has changed its state."""
+        """Report that a campaign has ended, waits, or goes on."""
         now = seat.state, seat.error
         before = self._states.get(seat.name)
         self._states[seat.name] = now
-        said = (SeatState.FINISHED, SeatState.STOPPED, SeatState.FAILED, SeatState.RESTARTING)
-        if now != before and seat.state in said:
-            self._event(f"{seat.name}: {seat.state}{f': {seat.error}' if seat.error else ''}")
+        if seat.state is SeatState.STARTING:
+            return  # whether it goes on is not known yet
+        if seat.ended:
+            self._waits.pop(seat.name, None)
+            if now != before:
+                self._event(f"{seat.name}: {seat.state}{f': {seat.error}' if seat.error else ''}")
+            return
+        report = seat.total_report()
+        why, text = "", ""
+        if seat.state is SeatState.RESTARTING:
+            why = text = f"restarting: {seat.error}"
+        elif report.hold or report.trouble:
+            why, text = "waits", f"waits: {report.hold or report.trouble}"  # its numbers change
+        if why == self._waits.get(seat.name, ""):
+            return
+        self._waits[seat.name] = why
+        self._event(f"{seat.name}: {text or 'goes on'}")
 
     def _looked(self, question: Look, answer: Answer) -> None:
         entry = self._entries.get(Path(question.start.path))

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,6 +50,14 @@ class Shared:
             return None
         return self.loaded.folder / "mongod"
 
+    @property
+    def open_folder(self) -> Path | None:
+        """The folder with service.yaml if every user of the computer can write to it."""
+        if self.loaded is None:
+            return None
+        folder = self.loaded.source.path.parent
+        return folder if folder.stat().st_mode & stat.S_IWOTH else None
+
     def why_not(self, answer: Answer) -> str | None:
         """Why the workers cannot serve a campaign; None if they can."""
         campaign = self.staffing.loaded.campaign
@@ -87,6 +96,7 @@ def shared_by(paths: Sequence[Path]) -> Shared:
         CampaignError: service.yaml or the first file is missing or invalid.
         UsageError: the paths are not one folder, or files of one service.
     """
+    paths = [path.parent if path.name == SERVICE_FILE else path for path in paths]
     folders = [path for path in paths if path.is_dir()]
     if folders and len(paths) > 1:
         raise UsageError(

@@ -1,6 +1,7 @@
 """The status file of a service, for `wqmaster status FOLDER`."""
 
 import json
+import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,10 +55,12 @@ def published(folder: Path) -> dict[str, Any]:
     try:
         found = json.loads((folder / SERVICE_FOLDER / STATUS_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        what = "was never served" if (folder / SERVICE_FILE).exists() else "is not a service"
+        how = f"{this_command()} serve {shlex.quote(str(folder))}"
+        what = f"was never served; to serve its campaigns: {how}"
+        if not (folder / SERVICE_FILE).exists():
+            what = f"is not a service; to make it one, write a {SERVICE_FILE}, then: {how}"
         raise NothingMatches(
-            f"{folder} {what}; to serve the campaigns in it, write {SERVICE_FILE}, then: "
-            f"{this_command()} serve {folder}",
+            f"{folder} {what}",
             code=ErrorCode.MASTER_NOT_RUNNING,
         ) from None
     running = found.get("state") != "ended" and lives(found) is not False

@@ -57,7 +57,7 @@ class Row:
     path: str  # of the campaign file
     priority: int
     weight: float
-    share: float  # its part of the cores that are in use now
+    share: float  # its part of the cores in use, averaged over the last minute or so
     state: SeatState
     progress: Progress
     hold: str | None = None  # why it sends no jobs now
@@ -81,14 +81,14 @@ class Row:
             "spooled": progress.spooled,
             "pending": progress.pending,
             "jobs_per_second": round(progress.rate.per_second(), 3),
-            "seconds_left": progress.seconds_left,
+            "seconds_left": None if self.hold else progress.seconds_left,
             "hold": self.hold,
             "trouble": progress.trouble,
             "error": self.error,
         }
 
 
-def _row(seat: Seat, running: int, cores: int, stats: EngineStats, used: int) -> Row:
+def _row(seat: Seat, running: int, stats: EngineStats, used: float) -> Row:
     order = seat.successor or seat.order
     report = seat.total_report()
     progress = progress_of(report, stats)
@@ -107,7 +107,7 @@ def _row(seat: Seat, running: int, cores: int, stats: EngineStats, used: int) ->
         path=order.path,
         priority=order.priority,
         weight=order.weight,
-        share=cores / used if used else 0.0,
+        share=0.0 if seat.ended or not used else seat.cores / used,
         state=seat.state,
         progress=progress,
         hold=None if seat.ended else report.hold,
@@ -120,11 +120,5 @@ def rows(broker: Broker) -> list[Row]:
     """The rows of all campaigns of a broker, in the order in which they were added."""
     stats, running = broker.overview()
     counts = Counter(sent.seat.name for sent in running)
-    cores: Counter[str] = Counter()
-    for sent in running:
-        cores[sent.seat.name] += sent.waiting.task.cores
-    used = sum(cores.values())
-    return [
-        _row(seat, counts[seat.name], cores[seat.name], stats, used)
-        for seat in broker.seats.values()
-    ]
+    used = sum(seat.cores for seat in broker.seats.values() if not seat.ended)
+    return [_row(seat, counts[seat.name], stats, used) for seat in broker.seats.values()]

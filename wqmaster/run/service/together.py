@@ -10,14 +10,13 @@ from pathlib import Path
 from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.errors import UsageError
 from wqmaster.recipe.recipe import Recipe
-from wqmaster.run import assembly, hiring
+from wqmaster.run import assembly, campaign_folder, hiring
 from wqmaster.run.programs import asked_for_version, check_programs
 from wqmaster.run.service.broker import Broker
 from wqmaster.run.service.files import differs
 from wqmaster.run.service.seat import Order
 from wqmaster.run.service.table import Row, rows
 from wqmaster.run.service.workforce import Staffing, Workforce, largest
-from wqmaster.system.files import check_writable
 from wqmaster.system.locks import FolderLock
 
 # Seconds between two updates of the displayed campaigns.
@@ -101,7 +100,7 @@ def run_together(
     first = files[0].replaced(engine=asked.engine, port=asked.port)
     first = first.copy(resources=largest([one.campaign for one in files]))
     place = lock_folder(first)
-    check_writable(place)
+    campaign_folder.enter_service(place, first)
     with contextlib.ExitStack() as stack:
         lock = FolderLock(place)
         stack.callback(lock.close)
