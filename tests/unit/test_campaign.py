@@ -402,7 +402,7 @@ def test_a_wrong_value_is_refused_with_its_line_and_key(
         ("engine: {port: 70000}", "at most 65535"),
         ("engine: 3", "engine: must be the name of an engine or a mapping; it is 3"),
         ("workers: {type: local, count: 0}", "above 0"),
-        ("bundle: {size: 100000}", "at most 1000"),
+        ("bundle: {size: 100000}", "a whole number from 1 to 1,000"),
         ("resources: {cores: 1.5}", "must be a whole number"),
         ("submit: {query: [1]}", "submit.query"),
         ("archive: {compression: xz}", "must be 'gzip' or 'none'"),
@@ -432,8 +432,8 @@ def test_an_empty_address_of_the_database_is_refused_with_its_line(
 
 def test_a_wrong_value_is_shown_unless_it_may_be_secret(tmp_path: Path) -> None:
     for text, shown in (
-        ("bundle: {size: many}", "must be a whole number; it is 'many'"),
-        ("bundle: {size: '${SIZE}'}", "must be a whole number"),
+        ("bundle: {size: many}", "from 1 to 1,000; it is 'many'"),
+        ("bundle: {size: '${SIZE}'}", "from 1 to 1,000"),
         ("database: {uri: 17}", "must be text"),
     ):
         message = refused(tmp_path, f"{MINIMAL}{text}\n", {"SIZE": "secret"})
