@@ -553,3 +553,12 @@ def test_reference_atoms_of_two_recipes_are_not_mixed(
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     assert {one["level"] for one in rows} == {"GFN1-xTB + GFN2-xTB"}
     assert len({one["recipe"] for one in rows if one.get("isolated_atom")}) == 1
+
+
+@pytest.mark.parametrize("name", ["/", ""])
+def test_a_path_without_a_name_is_refused(campaigns: Campaigns, cli: Cli, name: str) -> None:
+    campaigns.waters(1)
+    path = campaigns.write()
+    cli("run", path)
+    assert cli("export", path, "--for", "extxyz", "-o", name, code=2) == ""
+    assert "is not the name of a file" in cli.errors

@@ -68,7 +68,7 @@ def master_of(pid: int) -> int:
 
 
 def role_of(pid: int, line: str) -> str | None:
-    """What a process is, by its command line; None: nothing of its own."""
+    """What a process is, by its command line; None: something else."""
     name = _read(pid, "comm").decode(errors="replace").strip()
     if name.startswith(_WORKERS):
         return "worker"

@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import wait_until
 
-# Writes a line for each start, then does what it is told by its arguments. SIGINT is counted.
+# Writes a line for each start, then does what its arguments say. SIGINT is counted.
 SCRIPT = """
 import os, signal, sys, time
 from pathlib import Path
@@ -96,6 +96,25 @@ def test_a_start_that_fails_after_a_crash_is_tried_again(command: Command) -> No
     _, said = process.communicate(timeout=60)
     assert process.returncode == 5
     assert said.endswith("it cannot go on yet; next start in 2 s\n")
+
+
+def test_a_crash_after_a_request_to_end_ends_the_command(command: Command) -> None:
+    process = command.start("stay", "stay")
+    child = command.stays()
+    process.send_signal(signal.SIGINT)
+    wait_until(lambda: (command.place / "interrupts").exists())
+    os.kill(child, signal.SIGSEGV)
+    process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGINT
+    assert len(command.starts) == 1
+
+
+def test_a_command_that_crashes_at_each_start_ends(command: Command) -> None:
+    process = command.start("SIGABRT")
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGABRT
+    assert len(command.starts) == 5
+    assert "at each start (SIGABRT)" in said
 
 
 def test_any_other_end_is_that_of_the_command(command: Command) -> None:

@@ -18,7 +18,7 @@ from wqmaster.run.collector.messages import EndedJob
 from wqmaster.run.control import control as control_module
 from wqmaster.run.control import stored
 from wqmaster.run.control.choice import Choice
-from wqmaster.run.control.control import Control
+from wqmaster.run.control.control import Control, InService
 from wqmaster.run.control.pausing import PauseGate
 from wqmaster.run.control.reloading import Reloader, differences
 from wqmaster.run.gates import Gates
@@ -39,9 +39,16 @@ class Steered(House):
         super().__init__(folder, answer, **top)
         self.count = 0
 
-    def steered(self, *gates: Any, reloader: Reloader | None = None, **settings: Any) -> Master:
+    def steered(
+        self,
+        *gates: Any,
+        reloader: Reloader | None = None,
+        service: InService | None = None,
+        **settings: Any,
+    ) -> Master:
         gate = PauseGate("wqmaster resume")
-        control = Control("first", self.store.commands, gate, self.recipe, reloader)
+        commands = self.store.commands
+        control = Control("first", commands, gate, self.recipe, reloader, service=service)
         return self.master(gates=Gates([gate, *gates]), control=control, **settings)
 
     def order(self, verb: str, **arguments: Any) -> int:
@@ -148,6 +155,19 @@ def test_a_drained_run_ends_with_its_jobs_in_flight(tmp_path: Path) -> None:
     assert set(house.values) == {1, 2}
     assert house.progress.state is RunState.STOPPED
     assert house.store.commands.orders().pause is None
+
+
+@pytest.mark.parametrize("follows_file", [True, False])
+def test_only_a_service_that_starts_campaigns_again_keeps_a_drained_one_paused(
+    tmp_path: Path, follows_file: bool
+) -> None:
+    """`run a b` ends, and its next call must not begin paused."""
+    house = Steered(tmp_path, well)
+    house.fill(9)
+    house.order("drain")
+    house.steered(service=InService(follows_file)).run()
+    assert (house.store.commands.orders().pause is not None) is follows_file
+    assert ("stays paused until" in house.answer(1).message) is follows_file
 
 
 def test_a_canceled_document_fails_and_the_others_of_its_task_run_again(tmp_path: Path) -> None:

@@ -301,15 +301,22 @@ def test_a_job_on_hold_is_reported_with_its_reason() -> None:
 
 
 def test_what_a_killed_worker_left_in_the_temporary_folder_is_removed(tmp_path: Path) -> None:
-    for name, pid, host in (
-        ("dead", 2**22, os.uname().nodename),
-        ("alive", os.getpid(), os.uname().nodename),
-        ("elsewhere", 2**22, "another.machine"),
+    dead, me = 2**22, os.getpid()
+    here = os.uname().nodename
+    for name, pid, host, leaves in (
+        ("dead", dead, here, f"worker-{os.getuid()}-{dead}"),
+        ("alive", me, here, f"worker-{os.getuid()}-{me}"),
+        ("elsewhere", dead + 1, "another.machine", f"worker-{os.getuid()}-{dead + 1}"),
+        ("replaced", dead + 2, here, "home"),  # a job can replace the link
     ):
-        folder, left = tmp_path / "workers-x" / f"worker.{name}", tmp_path / name
+        folder, left = tmp_path / "workers-x" / f"worker.{name}", tmp_path / leaves
         folder.mkdir(parents=True)
         left.mkdir()
         (folder / "about").write_text(f"{pid} 1234 {host}\n")
         (folder / "workspace").symlink_to(left)
     remove_scratch(tmp_path / "workers-x")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["alive", "elsewhere"]
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "home",
+        f"worker-{os.getuid()}-{me}",
+        f"worker-{os.getuid()}-{dead + 1}",
+    }

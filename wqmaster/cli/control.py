@@ -63,8 +63,9 @@ def drain(campaign: Path, wait: float, output: Output) -> None:
 def reload(campaign: Path, wait: float, output: Output) -> None:
     """Make a running master read its CAMPAIGN file again.
 
-    Limits, priorities, numbers of workers, remedies, checks, job_timeout, resources, bundle and
-    query may change. Any other change is refused with the reason, and then nothing changes. The
+    Query, queue, priority, weight, numbers of workers, remedies, checks, job_timeout, resources,
+    bundle, archive and notify may change. Any other change is refused with the reason, and then
+    nothing changes. The
     master reads the file on its own machine. A service takes up changed files by itself.
     """
     command_master(campaign, Verb.RELOAD, {}, wait, output)

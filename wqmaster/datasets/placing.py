@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import IO
 
 from wqmaster.error_codes import ErrorCode
-from wqmaster.errors import FolderError, WqmasterError
+from wqmaster.errors import FolderError, UsageError, WqmasterError
 
 # An export holds a lock on this file in its hidden folder, so that the next one recognizes a folder
 # that a killed export left.
@@ -30,10 +30,15 @@ class Placing:
 
     Raises:
         WqmasterError: a file exists and `force` is not set (code `file-exists`).
+        UsageError: the path does not end with a name.
         FolderError: the folder does not exist, or is not writable.
     """
 
     def __init__(self, path: Path, parts: Sequence[str], *, force: bool) -> None:
+        if not path.name:
+            raise UsageError(
+                f"-o: '{path}' is not the name of a file; name one, such as -o data.h5"
+            )
         self._path = path
         self._force = force
         self._moves: dict[Path, Path] = {}  # draft -> place

@@ -23,12 +23,17 @@ _KEPT_FOLDERS = 20
 def remove_workspace(folder: Path) -> None:
     """Remove the temporary folder of a killed worker, whose own folder is `folder`.
 
-    Nothing happens if the worker runs, or ran on another machine.
+    Nothing happens if the worker runs, ran on another machine, or if the link does not name such a
+    folder: a job can replace it.
     """
     with contextlib.suppress(OSError, ValueError):
         pid, _, host = (folder / "about").read_text().split(maxsplit=2)
+        left = (folder / "workspace").readlink()
+        # worker.sh names it as the worker does.
+        if left.name != f"worker-{os.getuid()}-{int(pid)}" or left.is_symlink():
+            return
         if host.strip() == os.uname().nodename and not is_running(int(pid)):
-            shutil.rmtree((folder / "workspace").readlink(), ignore_errors=True)
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def remove_scratch(scratch: Path) -> None:

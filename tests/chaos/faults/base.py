@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 # How long the next result may take after a fault. A lost factory takes its workers with it.
 USUAL_SECONDS = 15.0
 FACTORY_SECONDS = 60.0
-# A factory replaces workers after a pause of its own: 35 to 75 s (F18).
+# A factory replaces workers only after 35 to 75 s (F18).
 WORKERS_SECONDS = 90.0
 # How long a fault waits for the process that it is to hit.
 _VICTIM_SECONDS = 5.0

@@ -69,28 +69,19 @@ for _role, _limit in _ROLES.items():
     fault(f"stop-{_role}", limit=_limit)(_stopping(_role))
 
 
-@fault("kill-all-collectors")
-def _kill_all_collectors(system: "System", chance: random.Random) -> str:
-    pids = _victims(system, "collector")
-    for pid in pids:
-        processes.send(pid, signal.SIGKILL)
-    return f"{len(pids)}"
+def _killing_all(role: str) -> Do:
+    def do(system: "System", chance: random.Random) -> str:
+        pids = _victims(system, role)
+        for pid in pids:
+            processes.send(pid, signal.SIGKILL)
+        return f"{len(pids)}"
+
+    return do
 
 
-@fault("kill-all-campaigns")
-def _kill_all_campaigns(system: "System", chance: random.Random) -> str:
-    pids = _victims(system, "campaign")
-    for pid in pids:
-        processes.send(pid, signal.SIGKILL)
-    return f"{len(pids)}"
-
-
-@fault("kill-all-workers", limit=WORKERS_SECONDS)
-def _kill_all_workers(system: "System", chance: random.Random) -> str:
-    pids = _victims(system, "worker")
-    for pid in pids:
-        processes.send(pid, signal.SIGKILL)
-    return f"{len(pids)}"
+for _role in ("collector", "campaign"):
+    fault(f"kill-all-{_role}s")(_killing_all(_role))
+fault("kill-all-workers", limit=WORKERS_SECONDS)(_killing_all("worker"))
 
 
 @fault("kill-factory-and-supervisor", limit=FACTORY_SECONDS)

@@ -113,11 +113,14 @@ class Alone:
                 return self._retry(command)
             case Verb.CANCEL:
                 return self._cancel(command)
+        more = ""
+        if command.verb == Verb.RELOAD:
+            run = run_command(self._loaded.source.path)
+            more = f"; the next run reads the file as it is then: {run}"
         return Answer(
             False,
-            f"no master runs the campaign '{self._store.campaign.campaign}', so there is nothing "
-            f"to {command.verb}; the next run reads the file as it is then: "
-            f"{run_command(self._loaded.source.path)}",
+            f"no master is running the campaign '{self._store.campaign.campaign}', so there is "
+            f"nothing to {command.verb}{more}",
             code=ErrorCode.MASTER_NOT_RUNNING,
         )
 

@@ -205,13 +205,14 @@ class Control:
         return Answer(True, message, {"ended": ended})
 
     def _drain(self, command: Command, steering: Steering) -> Answer:
-        if self._service is not None:
+        returns = self._service is not None and self._service.follows_file
+        if returns:
             # Otherwise the service would soon take up the campaign again.
             self._order(replace(command, verb=Verb.PAUSE, arguments={"reason": "drain"}), steering)
         running = steering.progress.sent
         ends = f"ends when {counted(running, 'job')} in flight have returned"
         message = f"draining: the run {ends}"
-        if self._service is not None:
+        if returns:
             resume = f"{this_command()} resume {self._recipe.loaded.typed}"
             message = f"draining: the campaign {ends}, and stays paused until: {resume}"
         steering.drain()
