@@ -7,7 +7,7 @@ import pytest
 
 from wqmaster.engines.base import EngineStats
 from wqmaster.run.holds import Hold, HoldKind
-from wqmaster.run.progress import Progress, Rate, duration, line, speed
+from wqmaster.run.progress import Progress, Rate, duration, expectation, line, speed
 
 
 class Steady(Rate):
@@ -204,3 +204,19 @@ def test_the_line_shows_unknown_counts_and_trouble() -> None:
     assert ", time left unknown, " in text
     assert text.endswith(", the database cannot be reached")
     assert "\n" not in text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "unknown"),
+        (0.02, "less than 1 s"),
+        (0.99, "less than 1 s"),
+        (1.0, "1 s"),
+        (90, "1 min 30 s"),
+    ],
+)
+def test_a_task_of_less_than_a_second_is_not_expected_to_take_none(
+    seconds: float | None, text: str
+) -> None:
+    assert expectation(seconds) == text
