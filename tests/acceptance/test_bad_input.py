@@ -248,13 +248,13 @@ def test_a_variable_that_is_not_set_is_reported(campaigns: Campaigns, cli: Cli) 
     ("words", "said"),
     [
         (["rnu"], "unknown command 'rnu'; did you mean 'run'?"),
-        (["run", "--grase", "3"], "No such option"),
-        (["run", "--engine", "loop"], "Invalid value for '--engine'"),
-        (["run", "--limit", "0"], "Invalid value for '--limit'"),
-        (["run", "--port", "70000"], "Invalid value for '--port'"),
+        (["run", "--grase", "3"], "unknown option '--grase'; did you mean '--grace'?"),
+        (["run", "--engine", "loop"], "invalid value for '--engine'"),
+        (["run", "--limit", "0"], "invalid value for '--limit'"),
+        (["run", "--port", "70000"], "invalid value for '--port'"),
         (["db", "strat"], "unknown command 'strat'; did you mean 'start'?"),
-        (["import"], "Missing argument 'CAMPAIGN'"),
-        (["import", "campaign.yaml"], "Missing argument 'FILES...'"),
+        (["import"], "missing argument 'CAMPAIGN'"),
+        (["import", "campaign.yaml"], "missing argument 'FILES...'"),
     ],
     ids=" ".join,
 )
@@ -620,11 +620,11 @@ def test_each_bad_document_fails_alone_and_can_be_cured(campaigns: Campaigns, cl
     assert "nothing to do: all documents have a result or have failed" in output
     assert campaigns.failures.count_documents({}) == len(BAD)
 
-    # Once they are corrected in the database and queued for retry, the documents are cured.
+    # Once they are corrected in the database and retried, the documents are cured.
     mended = {**WATER, "multiplicity": 1}
     campaigns.documents.update_many({"_id": {"$in": list(BAD)}}, {"$set": mended})
     output = cli("failures", path, "--retry", "bad_document")
-    assert output == f"{len(BAD)} documents queued for retry; next: wqmaster run {path}\n"
+    assert output == f"{len(BAD)} documents will be computed again; next: wqmaster run {path}\n"
     output = cli("run", path)
     assert f"done                 {4 + len(BAD)} ({len(BAD)} in this run, 4 before)" in output
     assert "failed               0 (0 in this run)" in output

@@ -89,7 +89,7 @@ def test_collectors_that_cannot_start_end_a_run_that_is_not_to_wait(
         "def value(output): return 1\n",
     )
     cli("run", path, "--exit-on-trouble", code=3)
-    assert "no collector runs" in cli.errors
+    assert "no collector is running" in cli.errors
     assert "not here" in cli.errors
     assert len(list((campaigns.folder / "test.run/spool/returned").iterdir())) == 3
 

@@ -48,5 +48,5 @@ def test_a_failed_document_is_computed_again_after_its_correction(
         assert document["xtb"]["gfn2"]["energy"] < 0
     # The failed attempts stay recorded.
     shown = cli("failures", path, "--show", "close")
-    assert "not retried until the document changed" in shown
+    assert "not retried until the document was changed" in shown
     assert campaigns.failures.count_documents({}) == attempts

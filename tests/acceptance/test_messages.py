@@ -92,9 +92,9 @@ def test_the_advice_on_a_refused_record_names_the_option_that_can_be_wrong(
 def test_a_number_out_of_range_is_refused_in_plain_words(campaigns: Campaigns, cli: Cli) -> None:
     path = campaigns.write()
     cli("run", path, "--limit", "0", code=FILE_IS_WRONG)
-    assert "Invalid value for '--limit': 0 is less than 1" in cli.errors
+    assert "invalid value for '--limit': 0 is less than 1" in cli.errors
     cli("run", path, "--port", "70000", code=FILE_IS_WRONG)
-    assert "Invalid value for '--port': 70000 is not between 0 and 65535" in cli.errors
+    assert "invalid value for '--port': 70000 is not between 0 and 65535" in cli.errors
 
 
 def test_a_module_that_fails_to_import_is_named_with_the_line(cli: Cli) -> None:

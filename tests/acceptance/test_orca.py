@@ -279,7 +279,7 @@ def test_documents_that_failed_with_another_route_run_again(campaigns: Campaigns
     path = campaign_file(campaigns, "local")
     path.write_text(path.read_text().replace("def2-tzvpp", "def2-svp"))
     output = cli("run", path, code=1)
-    assert "2 documents that failed with another recipe will run again" in output
+    assert "2 documents that failed with another recipe will be computed again" in output
     # The remedies start at the first rung, because attempts with the other route do not count.
     assert stored(campaigns, "scf")["wb97md3bj"]["_run"]["remedy"] == "kdiis_soscf"
     assert campaigns.failures.count_documents({"final": True}) == 1

@@ -334,7 +334,12 @@ def test_files_are_taken_up_changed_and_taken_out(group: Group) -> None:
     assert set(group.runs().values()) == {1}
     serving.send_signal(signal.SIGTERM)
     output = ended(serving)
-    for text in ("a: taken up", "a: goes on by the changed file", "was taken out", "refused: "):
+    for text in (
+        "a: started from",
+        "a: continues with the changed file",
+        "was removed",
+        "refused: ",
+    ):
         assert text in output
     assert group.status()["state"] == "ended"
 

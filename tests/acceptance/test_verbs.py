@@ -286,7 +286,7 @@ def test_failures_are_grouped_shown_and_retried(campaigns: Campaigns, cli: Cli) 
     assert "did you mean 'bad_document'?" in unknown[2]
 
     output = cli("failures", path, "--retry", "17")
-    assert output == f"1 document queued for retry; next: wqmaster run {path}\n"
+    assert output == f"1 document will be computed again; next: wqmaster run {path}\n"
     cli("run", path, code=1)
     attempts = list(campaigns.failures.find({"document": 17}).sort("attempt"))
     assert [(entry["attempt"], entry["final"]) for entry in attempts] == [(1, False), (2, True)]
@@ -394,10 +394,7 @@ def test_a_renamed_campaign_gets_a_hint_to_its_data(
     cli("import", private, "two.extxyz")
     path = campaigns.write(database={}, campaign="renamed")
     folder = cli.folder / "renamed.run"
-    hint = (
-        "in 'test.run': if this campaign is that under a new name, write 'folder: test.run' "
-        f"into {path}"
-    )
+    hint = f"in 'test.run': if you have renamed that campaign, write 'folder: test.run' into {path}"
     for command in ("status", "failures"):
         found = json.loads(cli(command, path, "--json", code=2))
         assert found["code"] == "database-not-created"

@@ -186,7 +186,7 @@ def test_pyscf_keeps_the_contract() -> None:
         ({"density_fit": True, "auxbasis": "def2-svp"}, "is not an auxiliary basis"),
         ({"basis": {}}, "no basis is named"),
         ({"basis": {"h": "sto-3g", "H": "6-31g"}}, "'H' is named twice"),
-        ({"grid": True}, "should be a number"),
+        ({"grid": True}, "must be a number"),
         ({"solvent": "xyz"}, "no solvent 'xyz'; write its full name"),
         ({"guess": "chkfile"}, "guess"),
         ({"grids": 3}, "unknown key 'grids'"),

@@ -4,9 +4,9 @@ import re
 import shlex
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from wqmaster.campaign.base import Model
@@ -14,6 +14,16 @@ from wqmaster.campaign.units import Seconds
 
 # A token in the address must not travel unencrypted, except on this machine.
 _ADDRESS = re.compile(r"(https://[^\s/]|http://(localhost|127\.0\.0\.1|\[::1\])[:/])\S*")
+
+
+# The longest time that a program or an address may take for one event.
+_MAX_TIMEOUT_SECONDS = 600
+
+
+def _short(seconds: int) -> int:
+    if seconds > _MAX_TIMEOUT_SECONDS:
+        raise PydanticCustomError("too_long_time", "must be at most 10 min")
+    return seconds
 
 
 class EventKind(StrEnum):
@@ -39,7 +49,7 @@ class Notify(Model):
     # How long no job may end before `quiet` is told.
     quiet: Seconds = 1800
     # How long the program or the address may take for one event.
-    timeout: Seconds = Field(default=30, le=600)
+    timeout: Annotated[Seconds, AfterValidator(_short)] = 30
 
     @model_validator(mode="before")
     @classmethod

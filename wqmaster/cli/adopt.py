@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from wqmaster.cli.common import Size, counted, loaded, printable
+from wqmaster.cli.common import Folder, Size, Whole, counted, loaded, printable
 from wqmaster.cli.output import Output, json_option, progress
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import StructureError, WqmasterError
@@ -50,7 +50,7 @@ def _lines(account: Account, place: str, folder: Path, dry: bool) -> Iterator[st
 
 
 @click.command()
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("folder", type=Folder())
 @click.option(
     "--program",
     type=click.Choice(_PROGRAMS),
@@ -60,7 +60,7 @@ def _lines(account: Account, place: str, folder: Path, dry: bool) -> Iterator[st
 @click.option(
     "-C",
     "--campaign",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=click.Path(path_type=Path),
     default="campaign.yaml",
     help="Campaign file (default: ./campaign.yaml).",
 )
@@ -73,13 +73,13 @@ def _lines(account: Account, place: str, folder: Path, dry: bool) -> Iterator[st
     "--mix-recipes", is_flag=True, help="Adopt outputs of any settings, each as its own recipe."
 )
 @click.option("--recipe", metavar="HASH", help="Adopt only outputs of this recipe.")
-@click.option("--limit", type=click.IntRange(1), help="Stop after this many outputs.")
+@click.option("--limit", type=Whole(1), help="Stop after this many outputs.")
 @click.option(
     "--max-size", type=Size(), default="256 MB", show_default=True, help="Refuse larger files."
 )
 @click.option(
     "--jobs",
-    type=click.IntRange(1, 512),
+    type=Whole(1, 512),
     help="Processes that read outputs (default: one per core).",
 )
 @click.option("--dry-run", is_flag=True, help="Read and judge outputs, but store nothing.")

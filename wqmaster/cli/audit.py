@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from wqmaster.cli.common import campaign_argument, counted, loaded, typed_id
+from wqmaster.cli.common import Whole, campaign_argument, counted, loaded, typed_id
 from wqmaster.cli.output import Output, json_option
 from wqmaster.cli.stages import Stages
 from wqmaster.cli.view import view
@@ -48,13 +48,13 @@ def _lines(audit: auditing.Audit) -> Iterator[str]:
 @campaign_argument
 @click.option(
     "--sample",
-    type=click.IntRange(1, auditing.MAX_SAMPLE),
+    type=Whole(1, auditing.MAX_SAMPLE),
     default=50,
     show_default=True,
     metavar="N",
     help="Number of documents to recompute.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the sample.")
+@click.option("--seed", type=Whole(), default=0, show_default=True, help="Seed of the sample.")
 @click.option(
     "--tighter",
     metavar="FILE|NAMES",
@@ -66,7 +66,7 @@ def _lines(audit: auditing.Audit) -> Iterator[str]:
     type=click.Choice(["auto", "work_queue", "taskvine", "local"]),
     help="Engine to use.",
 )
-@click.option("--port", type=click.IntRange(0, 65535), help="Port for workers (0: any free port).")
+@click.option("--port", type=Whole(0, 65535), help="Port for workers (0: any free port).")
 @click.option(
     "-n", "--dry-run", is_flag=True, help="Only print the tighter options and the sample."
 )

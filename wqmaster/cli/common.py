@@ -47,11 +47,11 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # not generic in cli
 
 
 class Whole(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.1
-    """A whole number on the command line, in a range that includes its limits."""
+    """A whole number on the command line; the range, if there is one, includes its limits."""
 
     name = "integer"
 
-    def __init__(self, lowest: int, highest: int | None = None) -> None:
+    def __init__(self, lowest: int | None = None, highest: int | None = None) -> None:
         self._lowest, self._highest = lowest, highest
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
@@ -60,11 +60,28 @@ class Whole(click.ParamType):  # type: ignore[type-arg]  # not generic in click 
             number = int(value)
         except ValueError:
             self.fail(f"{value!r} is not a whole number", param, ctx)
+        if self._lowest is None:
+            return number
         if self._highest is None and number < self._lowest:
             self.fail(f"{number} is less than {self._lowest}", param, ctx)
         if self._highest is not None and not self._lowest <= number <= self._highest:
             self.fail(f"{number} is not between {self._lowest} and {self._highest}", param, ctx)
         return number
+
+
+class Folder(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.1
+    """A folder that exists."""
+
+    name = "folder"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path of the folder."""
+        path = Path(value)
+        if not path.exists():
+            self.fail(f"there is no folder '{path}'", param, ctx)
+        if not path.is_dir():
+            self.fail(f"'{path}' is not a folder", param, ctx)
+        return path
 
 
 class Size(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.1

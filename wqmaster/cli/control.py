@@ -25,8 +25,8 @@ _FILE = click.argument("campaign", type=click.Path(path_type=Path))
 def pause(campaign: Path, reason: str | None, wait: float, output: Output) -> None:
     """Start no more jobs of CAMPAIGN until it is resumed.
 
-    Jobs that run may finish, and what they return is stored. A pause survives a restart of the
-    master; without a running master, the next run begins paused.
+    Running jobs may finish, and what they return is stored. A pause survives a restart of the
+    master; if no master is running, the next run starts paused.
     """
     command_master(campaign, Verb.PAUSE, {"reason": reason} if reason else {}, wait, output)
 
@@ -65,8 +65,8 @@ def reload(campaign: Path, wait: float, output: Output) -> None:
 
     Query, queue, priority, weight, numbers of workers, remedies, checks, job_timeout, resources,
     bundle, archive and notify may change. Any other change is refused with the reason, and then
-    nothing changes. The
-    master reads the file on its own machine. A service takes up changed files by itself.
+    nothing changes. The master reads the file on its own machine. A service reads changed files
+    by itself.
     """
     command_master(campaign, Verb.RELOAD, {}, wait, output)
 
@@ -75,14 +75,18 @@ def reload(campaign: Path, wait: float, output: Output) -> None:
 @_FILE
 @_HOST
 @click.option(
-    "--for", "seconds", type=Duration(), metavar="TIME", help="For how long (default: for good)."
+    "--for",
+    "seconds",
+    type=Duration(),
+    metavar="TIME",
+    help="Block HOST for this long (default: until it is unblocked).",
 )
 @wait_option
 @json_option
 def block(campaign: Path, host: str, seconds: float | None, wait: float, output: Output) -> None:
     """Send no more tasks of CAMPAIGN to HOST.
 
-    HOST is named as in the failures and results. Tasks that run there may finish.
+    Failures and results state the names of hosts. Tasks that are running there may finish.
     """
     arguments: dict[str, Any] = {"host": host}
     if seconds is not None:

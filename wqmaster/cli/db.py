@@ -38,7 +38,7 @@ def _private(campaign: Path) -> Mongod:
 def start(campaign: Path) -> None:
     """Start the server and print its address, which is a secret.
 
-    It runs until `wqmaster db stop`.
+    It runs until 'wqmaster db stop'.
     """
     server = _private(campaign)
     campaign_folder.prepare(loaded(campaign))

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from wqmaster.cli.common import counted, loaded, printable
+from wqmaster.cli.common import Whole, counted, loaded, printable
 from wqmaster.cli.output import Output, json_option, progress
 from wqmaster.cli.queries import checked_query, json_query
 from wqmaster.datasets.export import Account, Export, Order
@@ -45,7 +45,7 @@ def _lines(account: Account, order: Order) -> Iterator[str]:
         if proof is not None:
             reader = "" if proof.reader == "wqmaster" else f" by {proof.reader}"
             words = f"{proof.compared:,} read back{reader} and compared"
-        yield f"{path}: {counted(rows, 'row')}, {words}"
+        yield f"{path}: {counted(rows, 'frame')}, {words}"
     for path in account.others:
         yield str(path)
     yield f"{counted(account.frames, 'frame')} of {counted(account.documents, 'document')}"
@@ -119,7 +119,7 @@ def _value(account: Account) -> dict[str, Any]:
     metavar="FRACTIONS",
     help="Write parts, such as 0.8,0.1,0.1; no molecule is in two of them.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the parts.")
+@click.option("--seed", type=Whole(), default=0, show_default=True, help="Seed of the parts.")
 @click.option("--group", metavar="FIELD", help="Field whose values stay together in one part.")
 @click.option("--dedupe", is_flag=True, help="Leave out duplicates (default: only count them).")
 @click.option(
@@ -129,7 +129,7 @@ def _value(account: Account) -> dict[str, Any]:
     show_default=True,
     help="Frames to read back and compare with the database.",
 )
-@click.option("--limit", type=click.IntRange(1), help="Write at most this many frames.")
+@click.option("--limit", type=Whole(1), help="Write at most this many frames.")
 @click.option("-f", "--force", is_flag=True, help="Replace existing files.")
 @json_option
 def command(

@@ -28,8 +28,8 @@ def command(
     With 'workers: {type: local}' or 'manage: true', the master starts the factory. Otherwise, start
     it here, or on another machine that can reach the batch system.
 
-    --rotate-password takes effect within seconds, also while the campaign runs. Workers that are
-    connected stay until they end; all others need the new password.
+    --rotate-password takes effect within seconds, even while the campaign is running. Workers that
+    are connected stay until they end; all others need the new password.
     """
     if sum((start, stop, status, rotate)) > 1:
         raise click.UsageError("use only one of --start, --stop, --status and --rotate-password")

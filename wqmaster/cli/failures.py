@@ -59,7 +59,7 @@ def _released(count: int, text: str, campaign: Path) -> str:
             f"no document failed with {text}, so there is nothing to retry; "
             f"'{this_command()} failures {typed(campaign)}' lists all failures"
         )
-    queued = f"{counted(count, 'document')} queued for retry"
+    queued = f"{counted(count, 'document')} will be computed again"
     return f"{queued}; {next_run(campaign)}"
 
 
@@ -103,7 +103,7 @@ def _times(attempt: Document) -> str:
 def _then(attempt: Document) -> str:
     if attempt.get("final"):
         return "not retried"
-    return "not retried until the document changed" if attempt.get("mended") else "retried"
+    return "not retried until the document was changed" if attempt.get("mended") else "retried"
 
 
 def _remedies(attempt: Document) -> str:

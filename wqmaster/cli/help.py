@@ -1,5 +1,6 @@
 """Help texts: each command's first sentence is printed in full, even on a narrow terminal."""
 
+import difflib
 from typing import Any
 
 import click
@@ -8,6 +9,20 @@ from wqmaster.system.this_command import this_command
 
 # Longer than the first sentence of any help text, so none is cut.
 _MAX_HELP_CHARACTERS = 1000
+
+
+def plain(error: click.UsageError) -> click.UsageError:
+    """An error on the command line with a message like those of wqmaster: one line, no period."""
+    if isinstance(error, click.NoSuchOption):
+        near = difflib.get_close_matches(error.option_name, error.possibilities or (), n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        text = f"unknown option '{error.option_name}'{hint}"
+    elif isinstance(error, (click.BadParameter, click.BadOptionUsage)):
+        text = " ".join(error.format_message().split()).removesuffix(".")
+        text = text[:1].lower() + text[1:]
+    else:
+        return error
+    return click.UsageError(text, error.ctx)
 
 
 class Verbs(click.Group):

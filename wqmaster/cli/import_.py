@@ -112,7 +112,7 @@ def _refusal(
 )
 @click.option(
     "--charge",
-    type=int,
+    type=Whole(),
     help="Charge of every record, in e; records that state another are refused.",
 )
 @click.option(

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 import wqmaster
-from wqmaster.cli.help import Verbs
+from wqmaster.cli.help import Verbs, plain
 from wqmaster.cli.output import asked_for
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import WqmasterError
@@ -60,7 +60,10 @@ class _Verbs(Verbs):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         # Errors use this output until the command has read its own options.
         ctx.obj = asked_for(args)
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            raise plain(error) from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(VERBS)
@@ -79,6 +82,10 @@ class _Verbs(Verbs):
             signal.signal(number, lambda number, _: sys.exit(128 + number))
         try:
             return super().invoke(ctx)
+        except click.UsageError as error:
+            shown = plain(error)
+            ctx.obj.error(shown.format_message(), ErrorCode.USAGE, said=True)
+            raise shown from error
         except click.ClickException as error:
             ctx.obj.error(error.format_message(), ErrorCode.USAGE, said=True)
             raise

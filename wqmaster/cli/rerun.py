@@ -53,8 +53,8 @@ def _told(count: Count, dry: bool, campaign: Path) -> str:
             f"the results of {counted(count.replaced, 'document')} {moved} to wqmaster.history"
         )
     if count.retried:
-        reset = "would be" if dry else "were"
-        parts.append(f"the failures of {counted(count.retried, 'document')} {reset} reset")
+        will = "would" if dry else "will"
+        parts.append(f"{counted(count.retried, 'failed document')} {will} be computed again")
     done = "; ".join(parts)
     if not dry:
         return f"{done}; {next_run(campaign)}"

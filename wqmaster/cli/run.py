@@ -41,9 +41,11 @@ from wqmaster.run.service.together import Asked
 @click.option(
     "--exit-on-trouble",
     is_flag=True,
-    help="End with exit code 3 instead of waiting until trouble is mended.",
+    help="End with exit code 3 instead of waiting until trouble is fixed.",
 )
-@click.option("--no-canary", is_flag=True, help="Run all documents without waiting for the first.")
+@click.option(
+    "--no-canary", is_flag=True, help="Do not wait for the results of the first documents."
+)
 @click.option("-q", "--quiet", is_flag=True, help="Print only errors and the summary.")
 def command(
     campaigns: tuple[Path, ...],
@@ -59,14 +61,14 @@ def command(
 ) -> None:
     """Run CAMPAIGN: compute all documents without a result.
 
-    Several campaigns share engine and workers, those of the first; the other options apply to
-    each.
+    Several campaigns share the engine and the workers of the first; the other options apply to
+    each campaign.
 
     Ctrl-C stops the run: running tasks may finish within the grace period, and what they return is
     stored. Press it twice to stop immediately. Nothing is lost either way; rerun the command to
-    continue. SIGTERM stops the run without a time limit; SIGHUP makes it read its CAMPAIGN again
-    (not several). A fault of a library that ends the process starts the run again, unless there is
-    a --limit or --exit-on-trouble.
+    continue. SIGTERM stops the run without a time limit; SIGHUP makes it read CAMPAIGN again,
+    unless several are given. If a fault in a library ends the process, the run starts again, unless
+    --limit or --exit-on-trouble is given.
     """
     if limit is None and not exit_on_trouble:
         outlive(say)

@@ -27,7 +27,7 @@ from wqmaster.system.this_command import suggest_absolutely
     metavar="TIME",
     help="Time for running tasks to finish after SIGTERM or Ctrl-C (5min).",
 )
-@click.option("--no-audit", is_flag=True, help="Serve also campaigns that ask for an audit first.")
+@click.option("--no-audit", is_flag=True, help="Also serve campaigns that ask for an audit first.")
 @click.option(
     "--print-unit", is_flag=True, help="Print a systemd unit for this service, and do nothing else."
 )
@@ -37,11 +37,12 @@ def command(
 ) -> None:
     """Run all campaigns of a folder, and those added later.
 
-    FOLDER (default: the current one) has a service.yaml. Campaign files that are added, changed or
-    removed while it runs are taken up. 'wqmaster status FOLDER' shows the campaigns.
+    FOLDER (default: the current one) contains a service.yaml. While the service is running, it
+    starts the campaigns whose files are added, continues with files that are changed, and ends
+    the campaigns whose files are removed. 'wqmaster status FOLDER' shows the campaigns.
 
     SIGTERM or Ctrl-C: running tasks may finish within the grace period; twice: stop immediately.
-    SIGHUP: look at the files, and for new documents, now.
+    SIGHUP: look for changed files and for new documents now.
     """
     paths = paths or (Path(),)
     shared = shared_by(paths)
@@ -63,7 +64,7 @@ def command(
         service = stack.enter_context(Service(shared, audits=not no_audit, say=told))
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, stop)
-        told(f"service '{shared.name}' runs: {service.first_line}")
+        told(f"service '{shared.name}' is running: {service.first_line}")
         if shared.open_folder is not None:
             folder = shlex.quote(str(shared.open_folder))
             say(

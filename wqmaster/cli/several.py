@@ -227,9 +227,11 @@ def run_several(paths: Sequence[Path], asked: Asked, *, audits: bool, quiet: boo
     Raises:
         SystemExit: a signal stopped them, one has failed, or documents are left.
     """
-    same = {path.resolve() for path in paths}
-    if len(same) < len(paths):
-        raise UsageError("a campaign file is named twice; name each once")
+    seen: dict[Path, Path] = {}
+    for path in paths:
+        other = seen.setdefault(path.resolve(), path)
+        if other is not path:
+            raise UsageError(f"{other} and {path} are the same file; name it once")
     texts = [read(path) for path in paths]
     files = [parsed_campaign(path, text) for path, text in zip(paths, texts, strict=True)]
     for file in files if audits else ():

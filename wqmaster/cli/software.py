@@ -82,7 +82,7 @@ def pack(
 ) -> None:
     """Pack a program for workers into NAME.tar.gz.
 
-    A campaign uses it as `software: {NAME: {command: ..., archive: ...}}`. The packed program is
+    A campaign uses it as 'software: {NAME: {command: ..., archive: ...}}'. The packed program is
     run as a test before the archive is put in place.
     """
     wish = making.Wish(name, programs, folder, data, target, max_size, run, prove)

@@ -27,6 +27,8 @@ from wqmaster.system.this_command import this_command
 
 # Time limit for comparing the recipes of results.
 _RECIPES_SECONDS = 5.0
+# What the published states of hosts mean.
+_HOST_STATES = {"used": "in use", "tried": "tried with one task"}
 # Each document is in one of these states.
 STATES = ("done", "failed", "pending", "running", "spooled")
 # The holds that `wqmaster resume` ends.
@@ -63,9 +65,15 @@ def _held(hold: dict[str, Any], campaign: Path) -> str:
     return f"{hold['reason']}; to go on: {command}" if command else str(hold["reason"])
 
 
+def _much_slower(count: int) -> str:
+    if not count:
+        return "no task is much slower than expected"
+    return f"{counted(count, 'task')} {'is' if count == 1 else 'are'} much slower than expected"
+
+
 def _slow_lines(live: dict[str, Any]) -> Iterator[str]:
     slow = live.get("slow") or {"count": 0, "listed": []}
-    yield f"{counted(slow['count'], 'task')} much slower than expected"
+    yield _much_slower(slow["count"])
     for one in slow["listed"]:
         more = f" and {counted(one['jobs'] - 1, 'other')} of its task" if one["jobs"] > 1 else ""
         yield (
@@ -82,12 +90,12 @@ def _host_lines(live: dict[str, Any]) -> Iterator[str]:
     yield f"{counted(hosts['known'], 'host')}, {hosts['blocked']:,} blocked"
     for one in hosts["listed"]:
         failures = ", ".join(f"{count:,} {kind}" for kind, count in one["failures"].items())
-        state = one["state"]
+        state = _HOST_STATES.get(one["state"], one["state"])
         if one["blocked_for"] is not None:
             state += f" for another {duration(one['blocked_for'])}"
-        yield (
-            f"{printable(one['host'])}: {state}, {one['done']:,} done, failed: {failures or 'none'}"
-        )
+        failed = f"failed: {failures}" if failures else "none failed"
+        done = counted(one["done"], "job")
+        yield f"{printable(one['host'])}: {state}; {done} done, {failed}"
         if one["reason"] and one["state"] != "used":
             yield f"    {printable(one['reason'])}"
     if len(hosts["listed"]) < hosts["known"]:
@@ -166,7 +174,7 @@ def _lines(found: dict[str, Any], campaign: Path) -> Iterator[str]:
         count = (live.get("slow") or {}).get("count")
         if count:
             yield (
-                f"slow      {counted(count, 'task')} much slower than expected; to list them: "
+                f"slow      {_much_slower(count)}; to list them: "
                 f"{this_command()} status {typed(campaign)} --slow"
             )
         blocked = (live.get("hosts") or {}).get("blocked")
@@ -233,7 +241,7 @@ def _service_lines(found: dict[str, Any], folder: Path) -> Iterator[str]:
 
 @click.command()
 @click.argument("campaign", type=click.Path(path_type=Path), default="campaign.yaml")
-@click.option("--hosts", is_flag=True, help="List hosts, those that are blocked first, and why.")
+@click.option("--hosts", is_flag=True, help="List hosts, blocked ones first, with the reasons.")
 @click.option("--slow", is_flag=True, help="List tasks that run much longer than expected.")
 @json_option
 def command(campaign: Path, hosts: bool, slow: bool, output: Output) -> None:
@@ -242,7 +250,8 @@ def command(campaign: Path, hosts: bool, slow: bool, output: Output) -> None:
     CAMPAIGN may also be the folder of a service, or its service.yaml: then all campaigns are shown.
     With --hosts or --slow, list what the running master knows of hosts or slow tasks instead.
 
-    A result is stale if its document's molecule has changed since.
+    A document is running if a worker has it, spooled if its job has returned and is not yet stored,
+    and stale if its molecule has changed since its result was computed.
     """
     if campaign.name == SERVICE_FILE or campaign.is_dir():
         folder = campaign.parent if campaign.name == SERVICE_FILE else campaign
@@ -293,6 +302,5 @@ def _of_master(live: dict[str, Any], campaign: Path) -> list[dict[str, str]]:
         found.append(as_json(_held(hold, campaign), ErrorCode.CAMPAIGN_HELD))
     count = (live.get("slow") or {}).get("count")
     if count:
-        message = f"{counted(count, 'task')} much slower than expected"
-        found.append(as_json(message, ErrorCode.TASKS_SLOW))
+        found.append(as_json(_much_slower(count), ErrorCode.TASKS_SLOW))
     return found

@@ -114,8 +114,8 @@ class Mongod:
         if host in ("", socket.gethostname()) or not lock.exists() or not lock.stat().st_size:
             return None
         return DatabaseError(
-            f"the private MongoDB server in {self.folder} runs on the machine '{host}'; run this "
-            f"command there, or remove {self._host} if that machine is gone",
+            f"the private MongoDB server in {self.folder} is running on the machine '{host}'; run "
+            f"this command there, or remove {self._host} if that machine is gone",
             code=ErrorCode.DATABASE_ELSEWHERE,
         )
 
@@ -136,8 +136,8 @@ class Mongod:
         else:
             if not self._password.admit():
                 raise DatabaseError(
-                    f"the private MongoDB server in {self.folder} runs, but its password file "
-                    f"{self._password.file} is missing or was replaced; stop the server with "
+                    f"the private MongoDB server in {self.folder} is running, but its password "
+                    f"file {self._password.file} is missing or was replaced; stop the server with "
                     f"'{this_command()} db stop', and run this command again",
                     code=ErrorCode.DATABASE_REFUSES,
                 )

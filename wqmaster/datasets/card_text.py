@@ -92,7 +92,7 @@ def _contents(card: Card) -> Iterator[str]:
     for title, found in (("charge", counts.charges), ("multiplicity", counts.multiplicities)):
         yield from _table((title, "frames"), ((key, f"{one:,}") for key, one in found.items()))
     yield from _table(
-        ("distribution", "least", "median", "95 %", "largest"),
+        ("distribution", "smallest", "median", "95 %", "largest"),
         (
             ("energy per atom, eV", *_quantiles(counts.energy_per_atom_ev)),
             (
@@ -273,7 +273,7 @@ def _files(card: Card) -> Iterator[str]:
     yield "## Files"
     yield ""
     yield from _table(
-        ("file", "part", "frames", "bytes", "sha256", "read back by", "rows that agree"),
+        ("file", "part", "frames", "bytes", "sha256", "read back by", "frames that agree"),
         (
             (
                 *(one.name, one.split or "", f"{one.frames:,}", f"{one.bytes:,}", one.sha256),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from wqmaster.campaign.models import nearest
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError
-from wqmaster.parsers.quantities import QUANTITIES
+from wqmaster.parsers.quantities import QUANTITIES, Quantity
 from wqmaster.recipe.recipe import Recipe, StepRecipe
 from wqmaster.system.this_command import this_command
 
@@ -127,7 +127,9 @@ def _check_charges(recipe: Recipe, name: str) -> None:
     if quantity is None or (quantity.unit, quantity.shape) == (meant.unit, meant.shape):
         return
     raise _wrong(
-        recipe, f"--charges {name}: '{name}' is not atomic charges, but {quantity.meaning}"
+        recipe,
+        f"--charges {name}: '{name}' does not hold atomic charges (it is: {_meaning(quantity)}); "
+        "name a parser that returns them in e",
     )
 
 
@@ -142,12 +144,16 @@ def _check_total(recipe: Recipe, name: str) -> None:
     quantity = QUANTITIES.get(name)
     if quantity is None or name in _TOTAL_ENERGIES:
         return
-    unit = f" in {quantity.unit}" if quantity.unit else ""
+    unit = f", in {quantity.unit}" if quantity.unit else ""
     raise _wrong(
         recipe,
-        f"--energy {name}: '{name}' is not a total energy, but {quantity.meaning}{unit}; name a "
-        "parser that returns a total energy in Eh",
+        f"--energy {name}: '{name}' is not a total energy (it is: {_meaning(quantity)}{unit}); "
+        "name a parser that returns a total energy in Eh",
     )
+
+
+def _meaning(quantity: Quantity) -> str:
+    return quantity.meaning.replace("`", "'")
 
 
 def _step(recipe: Recipe, wishes: Wishes) -> StepRecipe:

@@ -252,7 +252,7 @@ _ALL = (
     ),
     Target(
         name="jsonl",
-        about="JSON Lines, one object per structure",
+        about="JSON Lines, one object per frame",
         suffix=".jsonl",
         modules=(),
         create=jsonl.create,
@@ -262,7 +262,7 @@ _ALL = (
     ),
     Target(
         name="parquet",
-        about="Parquet, one row per structure",
+        about="Parquet, one row per frame",
         suffix=".parquet",
         modules=("pyarrow",),
         create=parquet.create,

@@ -140,7 +140,7 @@ def _compared(
     if proof.rows != expected.count:
         missing, one = expected.unseen()
         what = f"; '{one}' is missing" if missing and sample is None else ""
-        raise ProofError(f"{path}: {proof.rows} rows instead of {expected.count}{what}")
+        raise ProofError(f"{path}: {proof.rows} frames instead of {expected.count}{what}")
     missing, one = expected.unseen()
     if missing:
         raise ProofError(f"{path}: '{one}' is missing ({missing} frames in all)")

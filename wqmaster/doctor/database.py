@@ -141,7 +141,7 @@ def _master(store: Store) -> Iterator[Finding]:
     held = live["master"]
     workers = live.get("workers", 0)
     count = "1 worker" if workers == 1 else f"{workers} workers"
-    seen = f"process {held['pid']} on {held['host']} runs this campaign with {count}"
+    seen = f"process {held['pid']} on {held['host']} is running this campaign with {count}"
     trouble = live.get("trouble")
     if trouble:
         fix = "see the other findings, and logs/master.log in the campaign's folder"

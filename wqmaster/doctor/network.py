@@ -143,7 +143,7 @@ def _reachable(case: Case, host: str, number: int, ours: bool) -> Finding:
         who = "a machine outside (OSG: inbound TCP from anywhere)"
     free, shown = number == 0 or _taken(number) is None, str(number or "PORT")
     unknown = f"whether {who} can reach {host}, port {shown}, cannot be tested from here"
-    fix = f"on such a machine, while the campaign runs: nc -vz {host} {shown}"
+    fix = f"on such a machine, while the campaign is running: nc -vz {host} {shown}"
     if not free or not ours:
         return Finding("reachable", "warning", unknown, fix, code=ErrorCode.ADDRESS_UNREACHABLE)
     with socket.socket() as server:

@@ -83,7 +83,7 @@ class LastingFactory:
         self._deaths += 1
         self._why = why
         due = self._restarts.died(now, now - self._since, hopeless=hopeless)
-        log.error("no factory runs: %s; the next start is due in %.0f s", why, due - now)
+        log.error("no factory is running: %s; the next start is due in %.0f s", why, due - now)
 
     def awaited(self) -> bool:
         """False, since the master starts it."""
@@ -105,7 +105,9 @@ class LastingFactory:
         due = self._restarts.due
         when = "now" if due is None else f"in {max(0.0, due - time.monotonic()):.0f} s"
         if self._restarts.exhausted:
-            text = f"no factory runs, and a new one does not help: {self._why}; next try {when}"
+            text = (
+                f"no factory is running, and a new one does not help: {self._why}; next try {when}"
+            )
             return Trouble(TroubleKind.FACTORY_FAILING, text)
         text = f"{self._why}; the factory is started again {when}"
         return Trouble(TroubleKind.FACTORY_RESTARTS, text, str(self._deaths))

@@ -338,10 +338,11 @@ def _merged(earlier: Any, now: Any) -> Any:
 def told(finding: Finding) -> list[str]:
     """A finding in words, with one line per difference."""
     name = f"document {shown_id(finding.asked.document)}"
+    attempt = f"attempt {finding.asked.attempt}"
     if finding.kind in (Kind.FAILING, Kind.SKIPPED, Kind.FAILED):
-        return [f"{name}: {finding.kind.value}: {finding.why}"]
+        return [f"{name}: {attempt}: {finding.kind.value}: {finding.why}"]
     if finding.kind is Kind.CURED:
-        return [f"{name}: cured: attempt {finding.asked.attempt} now gives a result"]
+        return [f"{name}: {attempt}: {finding.kind.value}: it now gives a result"]
     lines = []
     for difference in finding.differences:
         place = f"{name}: {difference.step}.{difference.parser}"

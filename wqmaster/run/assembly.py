@@ -270,7 +270,7 @@ def run(
         released = store.ledger.release(recipe.hash)
         if released:
             many = "1 document" if released == 1 else f"{released:,} documents"
-            progress.notes.append(f"{many} that failed with another recipe will run again")
+            progress.notes.append(f"{many} that failed with another recipe will be computed again")
         for note in progress.notes:
             log.warning(note)
         store.presence.heartbeat(token, progress.published())

@@ -36,9 +36,9 @@ def where_else(loaded: LoadedCampaign) -> str:
     more = ", ..." if len(others) > _MAX_SHOWN_FOLDERS else ""
     first = others[0].name
     whose = "another campaign's data is" if len(others) == 1 else "data of other campaigns are"
-    this = "that" if len(others) == 1 else "one of them"
+    which = "that campaign" if len(others) == 1 else "one of them"
     path = shlex.quote(str(loaded.source.path))
     return (
-        f"; {whose} next to this file, in {names}{more}: if this campaign is {this} under a new "
-        f"name, write 'folder: {first}' into {path}"
+        f"; {whose} next to this file, in {names}{more}: if you have renamed {which}, write "
+        f"'folder: {first}' into {path}"
     )

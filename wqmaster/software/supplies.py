@@ -42,16 +42,16 @@ def _refused_url(url: str, command: str) -> str | None:
     if parts.scheme not in SCHEMES:
         return f"workers cannot fetch '{parts.scheme}' URLs; {nearest(parts.scheme, SCHEMES)}"
     if parts.username or parts.password:
-        return "all workers and their logs would see the user name or password in this URL"
+        return "all workers and their logs would see its user name or password"
     if not parts.path.strip("/"):
-        return "this URL has no file name"
+        return "it has no file name; it must end with the name of the archive"
     if parts.scheme in ("https", "http", "ftp") and not parts.hostname:
-        return "this URL has no host name"
+        return "it has no host name"
     word = looks_public(f"{parts.hostname or ''}{parts.path}")
     program = restricting(posixpath.basename(command))
     if word is not None and program is not None:
         return (
-            f"this URL looks public ('{word}'), and the license of {program} forbids putting it "
+            f"it looks public ('{word}'), and the license of {program} forbids putting it "
             "where others can read it; send it with 'archive:', or keep it in private storage"
         )
     return None
@@ -99,7 +99,7 @@ def supplies(loaded: LoadedCampaign) -> dict[str, Supply]:
         elif program.url is not None:
             why = _refused_url(program.url, command)
             if why is not None:
-                raise loaded.source.error(why, "software", name, "url")
+                raise loaded.source.error(f"the 'url' of '{name}': {why}", "software", name, "url")
             content = program.sha256 or _sum(program.url)
             key = _key(urlsplit(program.url).path, content)
             found[name] = Supply(key, "url", program.url, program.sha256 or "")

@@ -19,7 +19,7 @@ from wqmaster.errors import NotAnswered, WqmasterError
 from wqmaster.recipe.resolving import resolve
 from wqmaster.run.control import stored
 from wqmaster.run.control.choice import Choice
-from wqmaster.run.control.wording import canceled, retried
+from wqmaster.run.control.wording import canceled, how_long, retried
 from wqmaster.run.spool import Spool
 
 # Seconds between two looks for the answer.
@@ -127,20 +127,21 @@ class Alone:
     def _order(self, command: Command) -> Answer:
         before = self._store.commands.orders()
         self._store.commands.save(stored.changed(before, command))
+        host, until = command.arguments.get("host"), how_long(command.arguments)
         said = {
-            Verb.PAUSE: "the next run begins paused",
+            Verb.PAUSE: "the next run starts paused",
             Verb.RESUME: "the next run is not paused",
-            Verb.BLOCK: "runs will send no tasks to this host",
-            Verb.UNBLOCK: "runs will send tasks to this host",
+            Verb.BLOCK: f"runs will send no tasks to {host} {until}",
+            Verb.UNBLOCK: f"runs will send tasks to {host}",
         }
         if command.verb == Verb.RESUME and self._loaded.service is not None:
-            said[Verb.RESUME] = "a service takes the campaign up within a minute"
-        return Answer(True, f"no master runs now; {said[Verb(command.verb)]}", {"running": 0})
+            said[Verb.RESUME] = "a running service continues the campaign within a minute"
+        return Answer(True, f"no master is running; {said[Verb(command.verb)]}", {"running": 0})
 
     def _retry(self, command: Command) -> Answer:
         choice = Choice.of(command.arguments)
         count = sum(len(classes) for classes in stored.retry(self._store, choice))
-        found = retried(count)
+        found = retried(count, choice)
         if not count:
             return found
         return Answer(True, f"{found.message}; {next_run(self._loaded.source.path)}", found.details)
@@ -156,7 +157,7 @@ class Alone:
             chosen = frozenset(map(key_of, documents)) & returned
             found += stored.cancel(self._store, recipe, documents, chosen, str(command.by))
         answer = canceled(found)
-        return Answer(True, f"{answer.message}; no master runs now", answer.details)
+        return Answer(True, f"{answer.message}; no master is running", answer.details)
 
 
 def _returned(spool: Spool) -> list[str]:

@@ -21,7 +21,7 @@ from wqmaster.run.control.choice import Choice
 from wqmaster.run.control.pausing import PauseGate
 from wqmaster.run.control.reloading import Reloader
 from wqmaster.run.control.steering import Steering
-from wqmaster.run.control.wording import canceled, counted, retried
+from wqmaster.run.control.wording import canceled, counted, how_long, resumed, retried
 from wqmaster.system.this_command import this_command
 
 log = logging.getLogger("wqmaster.master")
@@ -193,7 +193,7 @@ class Control:
     def _pause(self, command: Command, steering: Steering) -> Answer:
         self._order(command, steering)
         running = steering.progress.sent
-        more = f"; {counted(running, 'job')} running may finish" if running else ""
+        more = f"; {counted(running, 'running job')} may finish" if running else ""
         return Answer(True, f"paused{more}", {"running": running})
 
     def _resume(self, command: Command, steering: Steering) -> Answer:
@@ -201,7 +201,7 @@ class Control:
         ended = [str(hold.kind) for hold in steering.release()]
         if before.pause is not None and "pause" not in ended:
             ended.insert(0, "pause")
-        message = f"resumed; ended: {', '.join(ended)}" if ended else "nothing was held"
+        message = resumed(ended)
         return Answer(True, message, {"ended": ended})
 
     def _drain(self, command: Command, steering: Steering) -> Answer:
@@ -232,7 +232,7 @@ class Control:
             yield
         if count:
             steering.look_again()
-        return retried(count)
+        return retried(count, Choice.of(command.arguments))
 
     def _block(self, command: Command, steering: Steering) -> Answer:
         host = str(command.arguments.get("host"))
@@ -247,7 +247,8 @@ class Control:
         more = "" if known else "; no task of this run has ended on a host of this name"
         if steering.engine.port is None:
             more = "; all jobs run on this machine, though"
-        return Answer(True, f"{host} gets no more tasks{more}", {"host": host})
+        until = how_long(command.arguments)
+        return Answer(True, f"{host} gets no more tasks {until}{more}", {"host": host})
 
     def _reload(self, steering: Steering) -> Answer:
         if self._service is not None and self._service.follows_file:

@@ -36,11 +36,11 @@ _WHY = {
     "molecule": "it decides what is computed",
     "database": "results would be in two places",
     "software": "workers already have these programs",
-    "engine": "the engine runs",
-    "workers": "the worker factory runs",
+    "engine": "the engine is running",
+    "workers": "the worker factory is running",
     "folder": "the spool is in the old one",
 }
-_RESTART = "it is only read when a run begins"
+_RESTART = "it is only read when a run starts"
 
 
 @dataclass(frozen=True)

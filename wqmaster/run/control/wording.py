@@ -1,7 +1,17 @@
 """Answers to commands, in words and in numbers."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from wqmaster.database.orders import Answer
+from wqmaster.jobs.molecule import shown_id
+from wqmaster.run.control.choice import Choice
 from wqmaster.run.control.stored import Canceled
+from wqmaster.run.holds import HoldKind
+from wqmaster.run.progress import duration
+
+# How many ids an answer lists.
+_MAX_SHOWN_IDS = 5
 
 
 def counted(number: int, noun: str) -> str:
@@ -23,9 +33,36 @@ def canceled(found: Canceled) -> Answer:
     )
 
 
-def retried(count: int) -> Answer:
-    """The answer to `retry`."""
-    message = f"{counted(count, 'document')} will run again"
+def retried(count: int, choice: Choice) -> Answer:
+    """The answer to `retry` for the documents of `choice`, `count` of which had failed."""
+    message = f"{counted(count, 'document')} will be computed again"
     if not count:
-        message = "no document will run again, since none of those has failed"
+        message = f"nothing to retry: {_none_failed(choice)}"
     return Answer(True, message, {"retried": count})
+
+
+def _none_failed(choice: Choice) -> str:
+    if choice.kind is not None:
+        return f"no document failed with {choice.kind}"
+    if choice.query is not None:
+        return "no document that the query selects has failed"
+    ids = [shown_id(document) for document in choice.documents]
+    if len(ids) == 1:
+        return f"document {ids[0]} has not failed"
+    more = ", ..." if len(ids) > _MAX_SHOWN_IDS else ""
+    listed = ", ".join(ids[:_MAX_SHOWN_IDS])
+    return f"none of these {counted(len(ids), 'document')} has failed: {listed}{more}"
+
+
+def resumed(ended: Sequence[str]) -> str:
+    """What `resume` did; `ended` are the kinds of the holds that it ended."""
+    if not ended:
+        return "there was nothing to resume: the run was neither paused nor held"
+    holds = ("the pause" if kind == HoldKind.PAUSE else f"the hold '{kind}'" for kind in ended)
+    return f"resumed: {' and '.join(holds)} {'has' if len(ended) == 1 else 'have'} ended"
+
+
+def how_long(arguments: Mapping[str, Any]) -> str:
+    """How long the host of a command `block` gets no tasks."""
+    seconds = arguments.get("seconds")
+    return "until it is unblocked" if seconds is None else f"for {duration(float(seconds))}"

@@ -129,7 +129,7 @@ class Serving:
                 del self._entries[change.path]
                 return
             name = entry.accepted.name
-            self._event(f"{name}: {change.path} was taken out; running tasks may finish")
+            self._event(f"{name}: {change.path} was removed; running tasks may finish")
             self._broker.stop([name], None)
             return
         try:
@@ -187,10 +187,10 @@ class Serving:
             self._orphans.append(before.name)
         if seat is None or seat.ended:
             self._broker.add(order)
-            self._event(f"{answer.name}: taken up from {entry.path}")
+            self._event(f"{answer.name}: started from {entry.path}")
         else:
             self._broker.replace(order)
-            self._event(f"{answer.name}: goes on by the changed file {entry.path}")
+            self._event(f"{answer.name}: continues with the changed file {entry.path}")
 
     def _why_not(self, entry: _Entry, answer: Answer) -> str | None:
         """Why a valid campaign cannot be run by this service, or not now; None if it can."""
@@ -217,7 +217,7 @@ class Serving:
             if changed:
                 return (
                     f"{path}: {what} has changed, but the campaign has results or running tasks; "
-                    "restore it, or take the file out and add it as another campaign"
+                    "restore it, or add the changed file as another campaign"
                 )
         return None
 

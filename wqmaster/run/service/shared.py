@@ -112,8 +112,8 @@ def shared_by(paths: Sequence[Path]) -> Shared:
         folder = folders[0]
         if not (folder / SERVICE_FILE).exists():
             raise CampaignError(
-                f"{folder / SERVICE_FILE}: there is no such file; a folder is a service if it has "
-                "one, such as 'service: NAME'; or name the campaign files: "
+                f"{folder / SERVICE_FILE}: there is no such file; to serve the folder, write one "
+                "with the line 'service: NAME', or name the campaign files: "
                 f"{this_command()} serve FILE..."
             )
         return _of_service(load_service(folder / SERVICE_FILE), in_folder(folder.absolute()))

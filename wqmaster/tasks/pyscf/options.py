@@ -78,7 +78,7 @@ class Common(Model):
     @classmethod
     def _no_bool(cls, value: object) -> object:
         if isinstance(value, bool):  # pydantic would take true for 1
-            raise ValueError("should be a number")
+            raise ValueError("must be a number")
         return value
 
     @field_validator("solvation", "nlc", "guess", mode="before")

@@ -30,7 +30,7 @@ class Common(Model):
     @classmethod
     def _no_bool(cls, value: object) -> object:
         if isinstance(value, bool):  # True equals 1
-            raise ValueError("should be 1, 2 or ff")
+            raise ValueError("must be 1, 2 or ff")
         return value
 
     @field_validator("solvent")
@@ -121,13 +121,13 @@ class Dynamics(Common):
     @classmethod
     def _no_bool_either(cls, value: object) -> object:
         if isinstance(value, bool):
-            raise ValueError("should be 0, 1 or 2")
+            raise ValueError("must be 0, 1 or 2")
         return value
 
     @model_validator(mode="after")
     def _some_steps(self) -> "Dynamics":
         if not 1 <= self.time * 1000 / self.step <= _MAX_STEPS:
-            raise ValueError(f"'time' and 'step' should give between 1 and {_MAX_STEPS} steps")
+            raise ValueError(f"'time' and 'step' must give between 1 and {_MAX_STEPS:,} steps")
         if self.dump < self.step:
             raise ValueError("'dump' is shorter than 'step'")
         return self
