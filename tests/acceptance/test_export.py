@@ -15,7 +15,7 @@ import pytest
 
 from tests.conftest import WATER as ALONG_Z
 from tests.conftest import Campaigns, Cli
-from wqmaster.database.reference_atoms import REFERENCE_ATOM
+from wqmaster.campaign.molecule_fields import REFERENCE_ATOM
 from wqmaster.datasets.placing import Placing
 from wqmaster.datasets.targets import TARGETS
 

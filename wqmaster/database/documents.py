@@ -11,6 +11,7 @@ from pymongo.errors import BulkWriteError, ExecutionTimeout, InvalidURI, PyMongo
 from pymongo.write_concern import WriteConcern
 
 from wqmaster.campaign.models import Campaign
+from wqmaster.campaign.molecule_fields import REFERENCE_ATOM
 from wqmaster.database import address, reference_atoms
 from wqmaster.database.address import redacted
 from wqmaster.database.attempts import Ledger, key_of
@@ -21,7 +22,6 @@ from wqmaster.database.commands import Commands
 from wqmaster.database.history import ResultHistory
 from wqmaster.database.paging import Pages
 from wqmaster.database.reasons import AUTHENTICATION_FAILED_CODE, is_about_access, reason
-from wqmaster.database.reference_atoms import REFERENCE_ATOM
 from wqmaster.database.result_reader import ResultReader
 from wqmaster.database.results import Results
 from wqmaster.error_codes import ErrorCode

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from wqmaster.campaign.molecule_fields import REFERENCE_ATOM
 from wqmaster.database.audits import Noise
 from wqmaster.database.documents import Store
-from wqmaster.database.reference_atoms import REFERENCE_ATOM, is_asked_for
+from wqmaster.database.reference_atoms import is_asked_for
 from wqmaster.database.result_reader import WithValues
 from wqmaster.datasets.base import Level
 from wqmaster.datasets.frame import Floats, Frame
