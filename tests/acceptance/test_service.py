@@ -421,6 +421,15 @@ def test_a_folder_without_service_yaml_is_not_served(group: Group) -> None:
     assert "service.yaml: there is no such file" in group.cli.errors
 
 
+def test_a_file_is_not_served_twice_whatever_its_path(group: Group) -> None:
+    first = group.alone("a", "local")
+    link = group.folder.parent / "link"
+    link.symlink_to(group.folder)
+    for second in (first, group.folder / ".." / "group" / first.name, link / first.name):
+        group.cli("serve", first, second, code=2)
+        assert f"{first} and {second} are the same file" in group.cli.errors
+
+
 def test_a_drained_campaign_of_a_service_stays_away_until_it_is_resumed(group: Group) -> None:
     group.service("local")
     for name in ("a", "b"):

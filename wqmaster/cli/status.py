@@ -86,6 +86,8 @@ def _host_lines(live: dict[str, Any]) -> Iterator[str]:
         state = one["state"]
         if one["blocked_for"] is not None:
             state += f" for another {duration(one['blocked_for'])}"
+        elif one["state"] == "blocked":
+            state += " until it is unblocked"
         yield (
             f"{printable(one['host'])}: {state}, {one['done']:,} done, failed: {failures or 'none'}"
         )
@@ -99,6 +101,8 @@ def _lists(found: dict[str, Any], *, hosts: bool, slow: bool) -> Iterator[str]:
     live = found["master"]
     if live is None:
         yield f"campaign '{found['campaign']}' is not running"
+        if hosts:  # these will be in force when it runs
+            yield from _block_lines(found)
         return
     if hosts:
         yield from _host_lines(live)
@@ -115,14 +119,19 @@ def _control(found: dict[str, Any], campaign: Path) -> Iterator[str]:
             f"paused    by {_who(pause['by'])} at {_time(pause['at'])}{why}; to go on: "
             f"{this_command()} resume {typed(campaign)}"
         )
-    for block in found["control"]["blocks"]:
-        until = f" until {_time(block['until'])}" if block["until"] else ""
-        yield f"blocked   {printable(block['host'])}{until}, by {_who(block['by'])}"
+    yield from _block_lines(found)
     for command in found["commands"]:
         answer = command["answer"]
         said = printable(answer["message"]) if answer else _unanswered(command)
         by = _who(command["by"])
         yield f"command   {_time(command['at'])} {printable(command['verb'])} by {by}: {said}"
+
+
+def _block_lines(found: dict[str, Any]) -> Iterator[str]:
+    """The hosts that users have blocked."""
+    for block in found["control"]["blocks"]:
+        until = f" until {_time(block['until'])}" if block["until"] else ""
+        yield f"blocked   {printable(block['host'])}{until}, by {_who(block['by'])}"
 
 
 def _unanswered(command: dict[str, Any]) -> str:
