@@ -8,6 +8,7 @@ from wqmaster.cli.common import campaign_argument, loaded, typed
 from wqmaster.cli.help import Verbs
 from wqmaster.cli.output import Output, json_option
 from wqmaster.database.private_server import Mongod
+from wqmaster.doctor.folder import master
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError, DatabaseError
 from wqmaster.run import assembly, campaign_folder
@@ -51,8 +52,23 @@ def start(campaign: Path) -> None:
 @json_option
 def stop(campaign: Path, output: Output) -> None:
     """Stop the server and keep its data."""
-    stopped = _private(campaign).stop()
-    output.show({"stopped": stopped}, ["stopped" if stopped else "the server was not running"])
+    server = _private(campaign)
+    file = loaded(campaign)
+    stopped = server.stop()
+    running = [one for one in (master(file.folder), master(file.workforce_folder)) if one]
+    value = {"stopped": stopped, "master_running": bool(running)}
+    output.show(value, [_stopped(stopped, campaign, is_used=bool(running))])
+
+
+def _stopped(stopped: bool, campaign: Path, *, is_used: bool) -> str:
+    if not stopped:
+        return "the server was not running"
+    if not is_used:
+        return "stopped"
+    return (
+        "stopped, although a run uses the server and waits until it starts it again; to start it "
+        f"now: {this_command()} db start {typed(campaign)}"
+    )
 
 
 @command.command()

@@ -43,10 +43,7 @@ def _retry(store: Store, text: str, campaign: Path) -> int:
     count = sum(store.ledger.retry(document=candidate) for candidate in possible_ids(text))
     if not count:
         if any(store.one(candidate) is not None for candidate in possible_ids(text)):
-            raise CampaignError(
-                f"document '{text}' has not failed, so there is nothing to retry",
-                code=ErrorCode.FAILURE_NOT_FOUND,
-            )
+            return 0
         raise CampaignError(
             f"'{text}' is neither a failed document nor a failure class; {_hint(text, campaign)}",
             code=ErrorCode.FAILURE_NOT_FOUND,
@@ -56,8 +53,11 @@ def _retry(store: Store, text: str, campaign: Path) -> int:
 
 def _released(count: int, text: str, campaign: Path, *, is_running: bool) -> str:
     if not count:
+        what = f"no document failed with {text}"
+        if all(text != member.label for member in FailureClass):
+            what = f"document '{text}' has not failed"
         return (
-            f"no document failed with {text}, so there is nothing to retry; "
+            f"{what}, so there is nothing to retry; "
             f"'{this_command()} failures {typed(campaign)}' lists all failures"
         )
     queued = f"{counted(count, 'document')} queued for retry"

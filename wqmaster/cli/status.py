@@ -17,7 +17,7 @@ from wqmaster.errors import CampaignError, RecipeMismatch, UsageError
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.recipe.resolving import resolve
 from wqmaster.run import assembly
-from wqmaster.run.holds import HoldKind
+from wqmaster.run.holds import HoldKind, state_of
 from wqmaster.run.other_names import where_else
 from wqmaster.run.progress import duration, overview, speed
 from wqmaster.run.service.seat import SeatState
@@ -52,6 +52,8 @@ def _mismatch(store: Store, recipe: Recipe) -> RecipeMismatch | None:
 
 
 def _left(seconds: float | None) -> str:
+    if seconds == 0:
+        return "nothing left"
     return "time left unknown" if seconds is None else f"{duration(seconds)} left"
 
 
@@ -172,7 +174,7 @@ def _lines(found: dict[str, Any], campaign: Path) -> Iterator[str]:
         )
         hold = live.get("hold")
         if hold and not (hold.get("kind") == HoldKind.PAUSE and found["control"]["pause"]):
-            yield f"held      {_held(hold, campaign)}"
+            yield f"{state_of(hold.get('kind')):<9} {_held(hold, campaign)}"
         count = (live.get("slow") or {}).get("count")
         if count:
             yield (
@@ -202,7 +204,9 @@ def _service_state(campaign: dict[str, Any], running: bool) -> str:
     state = SeatState(campaign["state"])
     if not running and not state.is_end:
         return "not running"
-    return "held" if state is SeatState.RUNNING and campaign["hold"] else state
+    if state is SeatState.RUNNING and campaign["hold"]:
+        return state_of(campaign.get("hold_kind"))
+    return state
 
 
 def _service_lines(found: dict[str, Any], folder: Path) -> Iterator[str]:

@@ -104,6 +104,10 @@ class Source:
         """The number of results, by the recipe's hash and whether they were adopted."""
         return self._recipes
 
+    def unselected(self) -> int:
+        """The number of results, including those that the query does not select."""
+        return sum(self._store.reader.count(self.labels.name, self._store.selecting({})).values())
+
     @cached_property
     def _recipes(self) -> dict[tuple[str | None, bool], int]:
         query = self._store.selecting(self._chosen.query)
