@@ -430,6 +430,21 @@ def test_what_is_not_a_total_energy_is_not_exported_as_one(
     assert f"'{name}' is not a total energy" in found["message"]
 
 
+def test_a_query_that_selects_no_result_does_not_suggest_a_run(
+    campaigns: Campaigns, cli: Cli, tmp_path: Path
+) -> None:
+    campaigns.insert(MOLECULES[0])
+    path = campaigns.write(campaign_config=config(), engine="local")
+    words = ["--for", "jsonl", "-o", tmp_path / "data.jsonl", "--query", '{"a": 1}', "--json"]
+    found = json.loads(cli("export", path, *words, code=2))
+    assert found["code"] == "nothing-matches"
+    assert " run " in found["message"]
+    cli("run", path)
+    found = json.loads(cli("export", path, *words, code=2))
+    assert found["code"] == "nothing-matches"
+    assert "none of 1 document" in found["message"]
+
+
 def test_failed_documents_are_named_in_the_card(
     campaigns: Campaigns, cli: Cli, tmp_path: Path
 ) -> None:

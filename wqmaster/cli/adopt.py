@@ -141,7 +141,7 @@ def command(
                 output.show(_value(account, place), (), error=error)
                 raise
     if not account.outputs and not account.files:
-        more = ", ".join(f"{count:,} {kind}" for kind, count in account.skipped.items())
+        more = ", ".join(f"{kind} ({count:,})" for kind, count in account.skipped.items())
         raise StructureError(
             f"{folder}: there is no file in this folder{f' (skipped: {more})' if more else ''}; "
             "name the folder with the outputs",

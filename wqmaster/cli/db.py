@@ -55,19 +55,20 @@ def stop(campaign: Path, output: Output) -> None:
     server = _private(campaign)
     file = loaded(campaign)
     stopped = server.stop()
-    running = [one for one in (master(file.folder), master(file.workforce_folder)) if one]
-    value = {"stopped": stopped, "master_running": bool(running)}
-    output.show(value, [_stopped(stopped, campaign, is_used=bool(running))])
+    user = master(file.folder) or master(file.workforce_folder)
+    value = {"stopped": stopped, "master_running": user is not None}
+    output.show(value, [_stopped(stopped, campaign, user)])
 
 
-def _stopped(stopped: bool, campaign: Path, *, is_used: bool) -> str:
+def _stopped(stopped: bool, campaign: Path, user: int | None) -> str:
+    """What `stop` did; `user` is the process of a run that uses the server."""
     if not stopped:
         return "the server was not running"
-    if not is_used:
+    if user is None:
         return "stopped"
     return (
-        "stopped, although a run uses the server and waits until it starts it again; to start it "
-        f"now: {this_command()} db start {typed(campaign)}"
+        f"stopped, but a run (process {user}) uses the server: it waits, and soon starts it again; "
+        f"to start it now: {this_command()} db start {typed(campaign)}"
     )
 
 
