@@ -522,7 +522,7 @@ def test_a_service_reports_a_held_campaign_once(group: Group) -> None:
     wait_until(lambda: group.row("a").get("state") == "finished")
     serving.send_signal(signal.SIGTERM)
     output = ended(serving)
-    assert output.count("a: waits: ") == output.count("a: goes on") == 1
+    assert output.count("a: paused by ") == output.count("a: goes on") == 1
 
 
 def test_a_hangup_does_not_end_a_run_of_several_campaigns(group: Group) -> None:
