@@ -170,6 +170,51 @@ def test_only_a_service_that_starts_campaigns_again_keeps_a_drained_one_paused(
     assert ("stays paused until" in house.answer(1).message) is follows_file
 
 
+def test_a_second_pause_reports_the_reason_that_it_replaces(tmp_path: Path) -> None:
+    house = Steered(tmp_path, well)
+    house.fill(2)
+    for reason in ("lunch", "dinner", None):
+        house.order("pause", **({} if reason is None else {"reason": reason}))
+
+    def resume() -> None:
+        pause = house.store.commands.orders().pause
+        assert pause is not None
+        assert pause.reason == "dinner"
+        house.order("resume")
+
+    house.steered(show=after(4, resume)).run()
+    found = [house.answer(number).details["replaced"] for number in (1, 2, 3)]
+    assert found == [None, "lunch", None]
+    assert "lunch" in house.answer(2).message
+    assert "dinner" in house.answer(3).message
+
+
+def test_a_drain_does_not_count_jobs_that_wait_and_keeps_the_reason_of_a_pause(
+    tmp_path: Path,
+) -> None:
+    house = Steered(tmp_path, well)
+    house.engine.slots = 2
+    house.fill(9)
+    house.engine.working = False
+
+    def one_waits() -> None:
+        house.engine.slots = 1
+        house.store.commands.save(Orders(Pause(ME, NOW, "lunch")))
+        house.order("drain")
+
+    def let_go() -> None:
+        house.engine.working = True
+
+    first, second = after(1, one_waits), after(4, let_go)
+    service = InService(follows_file=True)
+    house.steered(service=service, show=lambda found: [first(found), second(found)]).run()
+    assert house.answer(1).details == {"running": 1}
+    assert len(house.values) == 1
+    pause = house.store.commands.orders().pause
+    assert pause is not None
+    assert pause.reason == "lunch"
+
+
 def test_a_canceled_document_fails_and_the_others_of_its_task_run_again(tmp_path: Path) -> None:
     house = Steered(tmp_path, well, bundle={"size": 3})
     house.fill(6)

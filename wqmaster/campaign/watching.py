@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -14,6 +15,16 @@ from wqmaster.campaign.units import Seconds
 
 # A token in the address must not travel unencrypted, except on this machine.
 _ADDRESS = re.compile(r"(https://[^\s/]|http://(localhost|127\.0\.0\.1|\[::1\])[:/])\S*")
+
+
+def _has_host(url: str) -> bool:
+    """Whether an address has a host, and after it a port or nothing."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # a ValueError if it is not a port
+    except ValueError:
+        return False
+    return bool(parts.hostname)
 
 
 class EventKind(StrEnum):
@@ -82,6 +93,10 @@ class Notify(Model):
                 "no_address",
                 "the address must begin with https:// (or http:// on this machine) and hold no "
                 "spaces",
+            )
+        if url is not None and not _has_host(url):
+            raise PydanticCustomError(
+                "no_address", "the address must have the form https://HOST:PORT/PATH or shorter"
             )
         return url
 

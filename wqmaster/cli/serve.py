@@ -17,7 +17,7 @@ from wqmaster.run.service.unit import unit_of
 
 
 @click.command()
-@click.argument("paths", metavar="FOLDER|FILE...", type=click.Path(path_type=Path), nargs=-1)
+@click.argument("paths", metavar="[FOLDER|FILE]...", type=click.Path(path_type=Path), nargs=-1)
 @click.option(
     "--grace",
     type=Duration(),

@@ -1,6 +1,8 @@
 """Answers to commands, in words and in numbers."""
 
-from wqmaster.database.orders import Answer
+from typing import Any
+
+from wqmaster.database.orders import Answer, Orders
 from wqmaster.run.control.stored import Canceled
 
 
@@ -29,3 +31,13 @@ def retried(count: int) -> Answer:
     if not count:
         message = "no document will run again, since none of those has failed"
     return Answer(True, message, {"retried": count})
+
+
+def earlier_pause(before: Orders, after: Orders) -> tuple[str, dict[str, Any]]:
+    """What the answer to `pause` states of an earlier pause, in words and as `details`."""
+    earlier = before.pause
+    if earlier is None:
+        return "", {"replaced": None}
+    if after.pause == earlier:
+        return f"; it was already {earlier}", {"replaced": None}
+    return f"; before, it was {earlier}", {"replaced": earlier.reason}
