@@ -125,6 +125,7 @@ class ErrorCode(StrEnum):
     GLIBC_TOO_NEW = "glibc-too-new"  # a program needs a newer C library than some workers have
     WORKER_UNUSABLE = "worker-unusable"  # the worker program cannot be sent or started
     WORKERS_REFUSED = "workers-refused"  # the master turned workers away
+    WORKERS_SHARED = "workers-shared"  # the workers are those of another campaign
     HOSTS_FAILED = "hosts-failed"  # hosts failed the checks before a worker starts
 
     # --- factories and batch systems ---

@@ -339,6 +339,52 @@ def test_files_are_taken_up_changed_and_taken_out(group: Group) -> None:
     assert group.status()["state"] == "ended"
 
 
+def test_what_a_service_cannot_use_is_reported(group: Group, tmp_path: Path) -> None:
+    group.service("local")
+    (group.folder / "b.yaml").symlink_to(tmp_path / "nowhere")
+    group.fill("a", 1)
+    path = group.write("a")
+    group.cli("pause", path)
+    serving = group.cli.start("serve", "group")
+    wait_until(lambda: group.row("a").get("hold") and group.status()["refused"])
+    [refused] = group.status()["refused"]
+    assert refused["file"] == str(group.folder / "b.yaml")
+    # The service was started in another folder than the one in which its status is read.
+    assert f"resume {path}" in group.row("a")["hold"]
+    assert group.row("a")["file"] == str(path)
+    assert group.status()["service_file"] is None
+    group.service("local", limits={"collectors": 1})
+    wait_until(lambda: group.status()["service_file"])
+    assert group.status()["service_file"] in group.cli("status", group.folder)
+    group.service("local")
+    wait_until(lambda: group.status()["service_file"] is None)
+    serving.send_signal(signal.SIGTERM)
+    ended(serving)
+
+
+def test_the_workers_of_another_campaign_are_left_to_its_file(group: Group) -> None:
+    gate = group.campaigns.folder / "gate"
+    first, second = (group.alone(name, "local", gate=gate) for name in ("a", "b"))
+    for name in ("a", "b"):
+        group.fill(name, 1)
+    running = group.cli.start("run", first, second)
+    wait_until(
+        lambda: (
+            json.loads(group.cli("status", second, "--json"))["master"]
+            and json.loads(group.cli("status", first, "--json"))["running"]
+        )
+    )
+    for option in ("--rotate-password", "--start"):
+        said = json.loads(group.cli("factory", second, option, "--json", code=2))
+        assert said["code"] == "workers-shared"
+        assert f"factory {first} {option}" in said["message"]
+    assert not (group.folder / "b.run" / "password").exists()
+    group.cli("factory", first, "--rotate-password")
+    gate.touch()
+    ended(running)
+    group.cli("factory", second, "--rotate-password")
+
+
 def test_a_finished_campaign_takes_up_new_documents(group: Group) -> None:
     group.service("local")
     group.fill("a", 3)

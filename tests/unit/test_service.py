@@ -1,5 +1,6 @@
 """The parts of a service in memory: messages, pipes, dispatch, files, service.yaml."""
 
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -11,16 +12,17 @@ import yaml
 
 from wqmaster.campaign.loading import LoadedCampaign, load
 from wqmaster.campaign.models import Campaign
+from wqmaster.campaign.service import load_service
 from wqmaster.engines.base import EngineStats, Returned, TaskResult
 from wqmaster.error_codes import ErrorCode
-from wqmaster.errors import CampaignError
+from wqmaster.errors import CampaignError, NothingMatches
 from wqmaster.factory import Demand
 from wqmaster.jobs.job import Input, Task
 from wqmaster.run.progress import Progress, RunState
 from wqmaster.run.service import proxy
 from wqmaster.run.service.campaign_process import report_of
 from wqmaster.run.service.dispatch import Dispatch
-from wqmaster.run.service.folder import Files, Stamp, is_campaign_file
+from wqmaster.run.service.folder import Change, Files, Stamp, in_folder, is_campaign_file
 from wqmaster.run.service.messages import (
     Back,
     Begun,
@@ -42,9 +44,12 @@ from wqmaster.run.service.messages import (
 )
 from wqmaster.run.service.proxy import BrokerGone, Link, ProxyStaff
 from wqmaster.run.service.seat import Order, Seat, SeatState
+from wqmaster.run.service.service_file import ServiceFileWatch
+from wqmaster.run.service.status import published, typed_here
 from wqmaster.run.service.table import progress_of
 from wqmaster.run.service.workforce import largest
 from wqmaster.run.spool import Spool
+from wqmaster.system.this_command import suggest_absolutely, this_command
 
 RETURNED = Returned("t-1", TaskResult.OK, 0, "host", 1.0, 3.5, "said")
 MINIMAL = {
@@ -439,7 +444,109 @@ def test_a_file_is_taken_when_it_is_complete() -> None:
     assert [changes(2), changes(1.1), changes(2)] == [[], [(a, True)], []]
 
 
+def test_a_broken_link_is_reported_once_until_it_leads_to_a_file(tmp_path: Path) -> None:
+    now = [100.0]
+    target, link = tmp_path / "target", tmp_path / "a.yaml"
+    link.symlink_to(target)
+    files = Files(in_folder(tmp_path), lambda: now[0])
+
+    def changes() -> list[Change]:
+        found = []
+        for _ in range(4):
+            now[0] += 2.1
+            found += files.changes()
+        return found
+
+    assert changes() == [Change(link, broken=True)]
+    assert changes() == []
+    target.touch()
+    assert changes() == [Change(link)]
+    target.unlink()
+    assert changes() == [Change(link, broken=True)]
+    link.unlink()
+    assert changes() == [Change(link, gone=True)]
+
+
 # --- service.yaml --------------------------------------------------------------------------------
+
+
+def test_a_change_of_service_yaml_is_reported_until_it_is_undone(tmp_path: Path) -> None:
+    now = [100.0]
+    path = tmp_path / "service.yaml"
+    path.write_text("service: ours\nworkers: {count: 1}\n")
+    watch = ServiceFileWatch(load_service(path), lambda: now[0])
+
+    def look(text: str | None = None) -> list[str]:
+        if text is not None:
+            path.write_text(text)
+        found = []
+        for _ in range(4):
+            now[0] += 2.1
+            found.append(watch.look())
+        return [one for one in found if one is not None]
+
+    assert look() == []
+    assert look("# Only a comment.\nservice: ours\nworkers: {count: 1}\n") == []
+    assert len(look("service: ours\nworkers: {count: 12}\n")) == 1
+    assert watch.difference is not None
+    [invalid] = look("service: ours\nnonsense: 1\n")
+    assert f"{path}:2" in invalid
+    assert look("service: ours\nworkers: {count: 1} # again\n") == []
+    assert watch.difference is None
+    path.unlink()
+    assert len(look()) == 1
+    assert watch.difference is not None
+
+
+def test_a_service_without_service_yaml_watches_nothing() -> None:
+    assert ServiceFileWatch(None).look() is None
+
+
+def test_the_folder_of_single_served_files_names_one_of_them(tmp_path: Path) -> None:
+    with pytest.raises(NothingMatches) as before:
+        published(tmp_path)
+    place = tmp_path / "a.run" / "service"
+    place.mkdir(parents=True)
+    # Whether a process of another machine lives is unknown, so it counts as running.
+    status = {
+        "pid": 1,
+        "boot": "other",
+        "state": "running",
+        "campaigns": [{"file": f"{tmp_path}/a.yaml"}],
+    }
+    (place / "status.json").write_text(json.dumps(status))
+    (tmp_path / "other" / "service").mkdir(parents=True)
+    (tmp_path / "other" / "service" / "status.json").write_text("[1]")
+    with pytest.raises(NothingMatches) as found:
+        published(tmp_path)
+    assert f"status {tmp_path}/a.yaml" in found.value.message
+    assert before.value.code is found.value.code is ErrorCode.MASTER_NOT_RUNNING
+    (place / "status.json").write_text(json.dumps({**status, "state": "ended"}))
+    with pytest.raises(NothingMatches) as after:
+        published(tmp_path)
+    assert after.value.message == before.value.message
+
+
+def test_a_served_file_is_shown_as_it_can_be_typed_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert typed_here(f"{tmp_path}/a.yaml", Path()) == "a.yaml"
+    assert typed_here("/elsewhere/a.yaml", Path()) == "/elsewhere/a.yaml"
+    # What an earlier version published.
+    assert typed_here("a.yaml", Path()) == "a.yaml"
+
+
+def test_the_commands_of_a_service_work_in_every_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WQMASTER_CALLED_BY", "./shell")
+    suggest_absolutely()
+    assert this_command() == f"{tmp_path}/shell wqmaster"
+    monkeypatch.delenv("WQMASTER_CALLED_BY")
+    suggest_absolutely()
+    assert this_command() == "wqmaster"
 
 
 def member(folder: Path, service: dict[str, Any], **campaign: Any) -> LoadedCampaign:

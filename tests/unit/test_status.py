@@ -7,7 +7,16 @@ import pytest
 
 from wqmaster.engines.base import EngineStats
 from wqmaster.run.holds import Hold, HoldKind, state_of
-from wqmaster.run.progress import Progress, Rate, RunState, duration, line, speed, time_left
+from wqmaster.run.progress import (
+    Progress,
+    Rate,
+    RunState,
+    duration,
+    expectation,
+    line,
+    speed,
+    time_left,
+)
 
 
 class Steady(Rate):
@@ -245,3 +254,19 @@ def test_every_hold_is_called_held_but_a_pause(kind: HoldKind) -> None:
     assert str(hold).startswith(word)
     assert str(hold).endswith("; to go on: resume")
     assert state_of(str(kind)) == word
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "unknown"),
+        (0.02, "less than 1 s"),
+        (0.99, "less than 1 s"),
+        (1.0, "1 s"),
+        (90, "1 min 30 s"),
+    ],
+)
+def test_a_task_of_less_than_a_second_is_not_expected_to_take_none(
+    seconds: float | None, text: str
+) -> None:
+    assert expectation(seconds) == text

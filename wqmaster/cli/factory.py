@@ -49,6 +49,7 @@ def command(
         path = factories.rotate_password(file)
         output.show({"password": str(path)}, [f"new workers need the new password in {path}"])
     elif start:
+        factories.check_own_workers(file, "--start")
         recipe = resolve(file)
         started = factories.start_factory(recipe.loaded, factories.factory_plan(recipe))
         output.show(started, factory.lines(started))

@@ -14,6 +14,7 @@ from wqmaster.cli.view import say, stop_words
 from wqmaster.run.service.service import Service
 from wqmaster.run.service.shared import shared_by
 from wqmaster.run.service.unit import unit_of
+from wqmaster.system.this_command import suggest_absolutely
 
 
 @click.command()
@@ -47,6 +48,7 @@ def command(
     if print_unit:
         click.echo(unit_of(shared, paths, grace=grace, audits=not no_audit), nl=False)
         return
+    suggest_absolutely()
     outlive(say)
     signals: list[int] = []
 

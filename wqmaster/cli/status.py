@@ -19,9 +19,9 @@ from wqmaster.recipe.resolving import resolve
 from wqmaster.run import assembly
 from wqmaster.run.holds import HoldKind, state_of
 from wqmaster.run.other_names import where_else
-from wqmaster.run.progress import duration, overview, speed
+from wqmaster.run.progress import duration, expectation, overview, speed
 from wqmaster.run.service.seat import SeatState
-from wqmaster.run.service.status import published
+from wqmaster.run.service.status import published, typed_here
 from wqmaster.run.spool import Spool
 from wqmaster.system.this_command import this_command
 
@@ -70,11 +70,10 @@ def _slow_lines(live: dict[str, Any]) -> Iterator[str]:
     yield f"{counted(slow['count'], 'task')} much slower than expected"
     for one in slow["listed"]:
         more = f" and {counted(one['jobs'] - 1, 'other')} of its task" if one["jobs"] > 1 else ""
-        expected = "unknown" if one["expected"] is None else duration(one["expected"])
         yield (
             f"document {printable(one['document'])}{more} on {printable(one['host'])}: running for "
             f"{duration(one['running_for'])} since {one['started']:%Y-%m-%d %H:%M:%S} UTC "
-            f"(expected: {expected})"
+            f"(expected: {expectation(one['expected'])})"
         )
     if len(slow["listed"]) < slow["count"]:
         yield f"and {slow['count'] - len(slow['listed']):,} others"
@@ -225,7 +224,8 @@ def _service_lines(found: dict[str, Any], folder: Path) -> Iterator[str]:
         numbers = [str(one[name]) for name in ("done", "failed", "running", "spooled")]
         begin = [one["campaign"], str(one["priority"]), f"{one['weight']:g}"]
         state = _service_state(one, found["running"])
-        return [*begin, f"{one['share']:.0%}", *numbers, pending, state, one["file"]]
+        file = typed_here(one["file"], folder)
+        return [*begin, f"{one['share']:.0%}", *numbers, pending, state, file]
 
     yield from table(headings, map(cells, found["campaigns"]))
     shared = found["trouble"]
@@ -238,6 +238,8 @@ def _service_lines(found: dict[str, Any], folder: Path) -> Iterator[str]:
                 yield f"{one['campaign']}: {text}"
     for one in found["refused"]:
         yield f"refused: {one['reason']}"
+    if found["running"] and found.get("service_file"):
+        yield found["service_file"]
     if not found["running"]:
         yield f"to start the service: {this_command()} serve {typed(folder)}"
 

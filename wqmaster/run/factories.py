@@ -1,6 +1,7 @@
 """The worker factory of a campaign, as the command line starts, stops and explains it."""
 
 import contextlib
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,11 @@ from wqmaster.campaign.service import run_command
 from wqmaster.campaign.workers import NoWorkers
 from wqmaster.engines import choosing
 from wqmaster.error_codes import ErrorCode
-from wqmaster.errors import CampaignError, EngineError, NothingMatches
+from wqmaster.errors import CampaignError, EngineError, NothingMatches, ServiceError
 from wqmaster.factory import Plan
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run import campaign_folder
-from wqmaster.run.assembly import opened
+from wqmaster.run.assembly import mongod, opened
 from wqmaster.run.hiring import local_count, worker_environment
 from wqmaster.run.programs import asked_for_version
 from wqmaster.system import credentials
@@ -73,6 +74,32 @@ def factory_plan(recipe: Recipe) -> Plan:
     )
 
 
+def check_own_workers(loaded: LoadedCampaign, option: str) -> None:
+    """Check that a running campaign does not use the workers of another one.
+
+    `option` is that of `wqmaster factory`, for the message. If the database cannot be asked, the
+    workers are taken to be the campaign's own.
+
+    Raises:
+        CampaignError: the campaign is running with others, on the workers of the first file.
+    """
+    if loaded.service is not None:
+        return
+    if loaded.campaign.database.uri is None and mongod(loaded).pid() is None:
+        return  # a running master keeps its private server running
+    live = None
+    with contextlib.suppress(NothingMatches, ServiceError), opened(loaded, existing=True) as store:
+        live = store.presence.published()
+    first = (live or {}).get("workers_of")
+    if first is None or Path(first) == loaded.source.path.absolute():
+        return
+    raise CampaignError(
+        f"the campaign '{loaded.campaign.campaign}' is running on the workers of {first}; to give "
+        f"them the command: {this_command()} factory {shlex.quote(first)} {option}",
+        code=ErrorCode.WORKERS_SHARED,
+    )
+
+
 def start_factory(loaded: LoadedCampaign, plan: Plan) -> dict[str, Any]:
     """Start the factory of a campaign in the background; return its status.
 
@@ -90,8 +117,10 @@ def rotate_password(loaded: LoadedCampaign) -> Path:
     The campaign may be running.
 
     Raises:
+        CampaignError: the campaign is running on the workers of another one.
         FolderError: the campaign's folder is not writable.
     """
+    check_own_workers(loaded, "--rotate-password")
     if loaded.service is None:
         campaign_folder.enter(loaded)
     else:

@@ -100,6 +100,7 @@ class Progress:
     how_to_connect: str | None = None  # the command that starts workers
     port: int | None = None  # the port that workers connect to
     host: str | None = None  # the name by which workers reach this machine
+    workers_of: str | None = None  # the campaign file whose workers are used, if it is another's
     waits_for_workers: bool = False  # whether the user must start workers or their factory
     notes: list[str] = field(default_factory=list)  # remarks for the end of the run
     slow: Sequence[Slow] = ()  # running tasks that take much longer than expected
@@ -228,6 +229,7 @@ class Progress:
             "slow": stragglers.published(self.slow),
             "port": self.port,
             "listens_on": self.host,
+            **({"workers_of": self.workers_of} if self.workers_of else {}),
         }
 
 
@@ -297,6 +299,13 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 86400} d {whole % 86400 // 3600} h"
 
 
+def expectation(seconds: float | None) -> str:
+    """How long a task was expected to take; None if that is unknown."""
+    if seconds is None:
+        return "unknown"
+    return duration(seconds) if seconds >= 1 else "less than 1 s"
+
+
 def time_left(progress: Progress) -> str:
     """How long the rest of the run will take: "3 min 05 s left"."""
     if progress.seconds_left is None:
@@ -335,6 +344,5 @@ def slowest(slow: Sequence[Slow]) -> str | None:
     if first.jobs > 1:
         text += f" and {_counted(first.jobs - 1, 'other')} of its task"
     text += f" on {quoted(first.host)} for {duration(first.seconds)}"
-    expected = "unknown" if first.expected is None else duration(first.expected)
     also = f"; {_counted(more, 'other task')} as well" if more else ""
-    return f"slow: {text} (expected: {expected}){also}"
+    return f"slow: {text} (expected: {expectation(first.expected)}){also}"

@@ -46,7 +46,7 @@ class Slow:
             "host": quoted(self.host),
             "started": datetime.fromtimestamp(self.started, UTC),
             "running_for": round(self.seconds, 1),
-            "expected": None if self.expected is None else round(self.expected, 1),
+            "expected": None if self.expected is None else round(self.expected, 3),
         }
 
 

@@ -16,6 +16,13 @@ def this_command() -> str:
     return f"{shlex.quote(shell)} wqmaster" if shell else "wqmaster"
 
 
+def suggest_absolutely() -> None:
+    """Let this process and its children suggest commands that work in any folder."""
+    shell = os.environ.get(_SHELL_VARIABLE)
+    if shell:
+        os.environ[_SHELL_VARIABLE] = str(Path(shell).absolute())
+
+
 def absolute_command() -> list[str]:
     """The words that start this program from any folder, without a command's name."""
     shell = os.environ.get(_SHELL_VARIABLE)

@@ -174,6 +174,7 @@ class Broker:
             why=workforce.why,
             port=workforce.port,
             host=workforce.host,
+            workers_of=workforce.workers_of,
             how_to_connect=workforce.how_to_connect,
             collectors=max(1, self._collectors // max(1, running)),
             watch=order.watch,

@@ -22,14 +22,17 @@ def is_campaign_file(name: str) -> bool:
 
 # What shows that a file has changed: inode, modification time (nanoseconds since 1970), size.
 Stamp = tuple[int, int, int]
+# The stamp of a symbolic link to a file that does not exist.
+BROKEN_LINK: Stamp = (0, 0, 0)
 
 
 @dataclass(frozen=True)
 class Change:
-    """A file that is new, changed, or gone."""
+    """A file that is new, changed, or gone, or a broken link in its place."""
 
     path: Path
     gone: bool = False
+    broken: bool = False
 
 
 class Files:
@@ -87,13 +90,15 @@ class Files:
             elif now >= since + SETTLED_SECONDS:
                 del self._changing[path]
                 self._known[path] = stamp
-                changes.append(Change(path))
+                changes.append(Change(path, broken=stamp == BROKEN_LINK))
         return changes
 
 
 def _stamp(path: Path) -> Stamp | None:
     try:
         found = path.stat()
+    except FileNotFoundError:
+        return BROKEN_LINK if path.is_symlink() else None
     except OSError:
         return None
     return found.st_ino, found.st_mtime_ns, found.st_size
@@ -113,7 +118,12 @@ def in_folder(folder: Path) -> Callable[[], dict[Path, Stamp]]:
             names = sorted(path for path in folder.iterdir() if is_campaign_file(path.name))
         except OSError:
             return last
-        last = {path: stamp for path in names if path.is_file() and (stamp := _stamp(path))}
+        stamps = {path: _stamp(path) for path in names}
+        last = {
+            path: stamp
+            for path, stamp in stamps.items()
+            if stamp and (stamp == BROKEN_LINK or path.is_file())
+        }
         return last
 
     return found

@@ -31,6 +31,9 @@ class Start(_Message):
     why: str  # the reason for the choice of the engine
     port: int | None = None  # the port that workers connect to
     host: str | None = None  # the name by which workers reach this machine
+    # The campaign file in whose folder the workers' password and factory are; None if that is the
+    # service's folder.
+    workers_of: str | None = None
     how_to_connect: str | None = None  # the command that starts workers
     collectors: int = 1  # how many collectors the campaign may have
     watch: bool = False

@@ -283,3 +283,4 @@ class ProxyStaff:
         """Note in `progress` how workers connect."""
         progress.port, progress.host = self._start.port, self._start.host
         progress.how_to_connect = self._start.how_to_connect
+        progress.workers_of = self._start.workers_of

@@ -1,6 +1,7 @@
 """A service from its start to its end: broker, files, examiner, database and status."""
 
 import contextlib
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -11,12 +12,15 @@ from wqmaster.run import assembly, campaign_folder, hiring
 from wqmaster.run.service.broker import Broker
 from wqmaster.run.service.examining import Examining
 from wqmaster.run.service.folder import Files
+from wqmaster.run.service.service_file import ServiceFileWatch
 from wqmaster.run.service.serving import Serving
 from wqmaster.run.service.shared import Shared
 from wqmaster.run.service.status import publish
 from wqmaster.run.service.workforce import Workforce
 from wqmaster.system.locks import FolderLock
 from wqmaster.system.systemd import Notifier
+
+log = logging.getLogger("wqmaster.service")
 
 _PUBLISH_INTERVAL_SECONDS = 2.0
 # How long campaigns may take to end after the grace period, before their processes are ended.
@@ -38,6 +42,7 @@ class Service:
         self._published = 0.0
         self._end_by: float | None = None
         self._notifier = Notifier()
+        self._file = ServiceFileWatch(shared.loaded)
 
     def __enter__(self) -> "Service":
         with contextlib.ExitStack() as stack:
@@ -88,6 +93,7 @@ class Service:
         """Look now at the files, and at the campaigns that have ended."""
         self._notifier.reloading()
         self._serving.rescan()
+        self._file.rescan()
         self._notifier.ready()
 
     def drain(self, grace: float) -> None:
@@ -107,6 +113,10 @@ class Service:
     def turn(self) -> None:
         """Look at everything once, and wait a short time."""
         self._serving.turn()
+        difference = self._file.look()
+        if difference is not None:
+            log.warning("%s", difference)
+            self._say(difference)
         self._broker.turn()
         self._notifier.lives()
         if time.monotonic() >= self._published + _PUBLISH_INTERVAL_SECONDS:
@@ -136,6 +146,7 @@ class Service:
                 self._shared,
                 self._broker,
                 self._serving.refused(),
+                self._file.difference,
                 draining=draining,
                 ended=ended,
             )

@@ -125,8 +125,11 @@ class Serving:
 
     def _changed(self, change: Change) -> None:
         entry = self._entries.setdefault(change.path, _Entry(change.path))
-        entry.gone = change.gone
-        if change.gone:
+        entry.gone = change.gone or change.broken
+        if change.broken and entry.accepted is None:
+            self._refuse(entry, f"{change.path}: a symbolic link to a file that does not exist")
+            return
+        if entry.gone:
             entry.refused = None
             if entry.accepted is None:
                 del self._entries[change.path]

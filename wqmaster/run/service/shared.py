@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shlex
 import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,9 @@ from wqmaster.run.service.folder import Stamp, in_folder, single
 from wqmaster.run.service.workforce import Staffing, as_campaign, largest
 from wqmaster.system.this_command import this_command
 
+# The folder of a service of single files, in the folder of the first campaign.
+FILES_FOLDER = "service"
+
 
 @dataclass(frozen=True)
 class Shared:
@@ -31,6 +35,8 @@ class Shared:
     loaded: LoadedService | None = None  # None without service.yaml
     settings: dict[str, Any] = field(default_factory=dict)
     hidden: frozenset[str] = frozenset()  # variables that workers do not see
+    # The campaign file that decides about engine and workers; None with service.yaml.
+    first: Path | None = None
 
     @property
     def service(self) -> tuple[str, str] | None:
@@ -110,7 +116,7 @@ def shared_by(paths: Sequence[Path]) -> Shared:
                 "one, such as 'service: NAME'; or name the campaign files: "
                 f"{this_command()} serve FILE..."
             )
-        return _of_service(load_service(folder / SERVICE_FILE), in_folder(folder))
+        return _of_service(load_service(folder / SERVICE_FILE), in_folder(folder.absolute()))
     seen: dict[Path, Path] = {}
     for path in paths:
         real = path.resolve()
@@ -122,8 +128,13 @@ def shared_by(paths: Sequence[Path]) -> Shared:
         raise UsageError("these files belong to different services; serve files of one folder")
     beside = service_beside(paths[0])
     if beside is not None:
-        return _of_service(load_service(beside), single(paths))
+        return _of_service(load_service(beside), single(_absolute(paths)))
     return _of_files(paths)
+
+
+def _absolute(paths: Sequence[Path]) -> list[Path]:
+    """The paths as the service's messages have them: their readers can be in other folders."""
+    return [path.absolute() for path in paths]
 
 
 def _of_service(service: LoadedService, found: Callable[[], dict[Path, Stamp]]) -> Shared:
@@ -152,9 +163,10 @@ def _of_files(paths: Sequence[Path]) -> Shared:
     }
     return Shared(
         name=first.campaign.campaign,
-        staffing=Staffing(loaded, _environ(hidden), typed=first.typed),
-        place=first.folder / "service",
-        found=single(paths),
+        staffing=Staffing(loaded, _environ(hidden), typed=shlex.quote(str(paths[0].absolute()))),
+        place=first.folder / FILES_FOLDER,
+        found=single(_absolute(paths)),
+        first=paths[0].absolute(),
         settings=settings,
         hidden=hidden,
     )

@@ -1,5 +1,6 @@
 """The status file of a service, for `wqmaster status FOLDER`."""
 
+import contextlib
 import json
 import shlex
 import time
@@ -12,7 +13,7 @@ from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import NothingMatches
 from wqmaster.run.service.broker import Broker
 from wqmaster.run.service.serving import Refused
-from wqmaster.run.service.shared import Shared
+from wqmaster.run.service.shared import FILES_FOLDER, Shared
 from wqmaster.run.service.table import rows
 from wqmaster.system.files import replacing
 from wqmaster.system.processes import lives, this_process
@@ -22,9 +23,15 @@ STATUS_FILE = "status.json"
 
 
 def publish(
-    shared: Shared, broker: Broker, refused: Sequence[Refused], *, draining: bool, ended: bool
+    shared: Shared,
+    broker: Broker,
+    refused: Sequence[Refused],
+    difference: str | None,
+    *,
+    draining: bool,
+    ended: bool,
 ) -> None:
-    """Write the status of a service."""
+    """Write the status of a service; `difference` states how service.yaml has changed."""
     workforce = broker.workforce
     stats, _ = broker.overview()
     state = "ended" if ended else "draining" if draining else "running"
@@ -40,6 +47,7 @@ def publish(
         "trouble": workforce.trouble() if not ended else None,
         "campaigns": [row.published() for row in rows(broker)],
         "refused": [{"file": one.path, "reason": one.reason} for one in refused],
+        "service_file": difference,
         "time": round(time.time(), 1),
     }
     with replacing(shared.place / STATUS_FILE) as part:
@@ -59,9 +67,38 @@ def published(folder: Path) -> dict[str, Any]:
         what = f"was never served; to serve its campaigns: {how}"
         if not (folder / SERVICE_FILE).exists():
             what = f"is not a service; to make it one, write a {SERVICE_FILE}, then: {how}"
+            file = _served_file(folder)
+            if file is not None:
+                what = (
+                    f"is not a service, but some of its files are served; to see one of these "
+                    f"campaigns: {this_command()} status {shlex.quote(file)}"
+                )
         raise NothingMatches(
             f"{folder} {what}",
             code=ErrorCode.MASTER_NOT_RUNNING,
         ) from None
-    running = found.get("state") != "ended" and lives(found) is not False
-    return {**found, "running": running}
+    return {**found, "running": _runs(found)}
+
+
+def typed_here(file: str, folder: Path) -> str:
+    """The path of a campaign file in a form that is short where the user named `folder`."""
+    path = Path(file)
+    with contextlib.suppress(OSError):
+        if path.parent.samefile(folder):
+            return str(folder / path.name)
+    return file
+
+
+def _served_file(folder: Path) -> str | None:
+    """A campaign file of a running service of single files in `folder`; None if there is none."""
+    for path in sorted(folder.glob(f"*/{FILES_FOLDER}/{STATUS_FILE}")):
+        # Another program may have made a file of this name.
+        with contextlib.suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
+            found = json.loads(path.read_text(encoding="utf-8"))
+            if _runs(found):
+                return typed_here(found["campaigns"][0]["file"], folder)
+    return None
+
+
+def _runs(found: dict[str, Any]) -> bool:
+    return found.get("state") != "ended" and lives(found) is not False

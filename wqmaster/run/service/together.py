@@ -15,6 +15,7 @@ from wqmaster.run.programs import asked_for_version, check_programs
 from wqmaster.run.service.broker import Broker
 from wqmaster.run.service.files import differs
 from wqmaster.run.service.seat import Order
+from wqmaster.run.service.shared import FILES_FOLDER
 from wqmaster.run.service.table import Row, rows
 from wqmaster.run.service.workforce import Staffing, Workforce, largest
 from wqmaster.system.locks import FolderLock
@@ -40,7 +41,7 @@ class Asked:
 
 def lock_folder(loaded: LoadedCampaign) -> Path:
     """The folder whose lock admits one broker at a time, and that has its logs."""
-    return loaded.folder / "service" if loaded.service is None else loaded.service.folder
+    return loaded.folder / FILES_FOLDER if loaded.service is None else loaded.service.folder
 
 
 def check_together(files: Sequence[LoadedCampaign]) -> None:

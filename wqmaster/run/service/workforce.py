@@ -100,6 +100,13 @@ class Workforce:
         return self.engine.port
 
     @property
+    def workers_of(self) -> str | None:
+        """See `Start.workers_of`."""
+        if self._loaded.service is not None:
+            return None
+        return str(self._loaded.source.path.absolute())
+
+    @property
     def how_to_connect(self) -> str | None:
         """The command that starts workers; None if the service starts them."""
         workers = self._loaded.campaign.workers
