@@ -101,6 +101,7 @@ class ErrorCode(StrEnum):
     PYTHON_TOO_OLD = "python-too-old"  # this Python is not supported
     PACKAGE_MISSING = "package-missing"  # a Python package is missing or too old
     LIMIT_TOO_LOW = "limit-too-low"  # the limit on open files or processes is too low
+    CORES_TOO_FEW = "cores-too-few"  # a job uses more cores than this machine has
 
     # --- engines, workers and programs ---
     SERVICE_MISSING = "service-missing"  # a service that the campaign needs is missing

@@ -90,6 +90,13 @@ class DatabaseError(ServiceError):
     code = ErrorCode.DATABASE_UNREACHABLE
 
 
+class AddressInvalid(DatabaseError):
+    """The database's address in the campaign file is not a valid MongoDB URI."""
+
+    exit_code = 2
+    code = ErrorCode.DATABASE_ADDRESS_INVALID
+
+
 class EngineError(ServiceError):
     """The engine cannot be started."""
 

@@ -474,3 +474,16 @@ def test_a_folder_without_outputs_of_the_program_is_an_error(
     assert adopt(cli, folder, path, code=2)["code"] == "output-not-recognized"
     asked = ("adopt", folder, "--program", "xtb", "-C", path, "--json")
     assert json.loads(cli(*asked, code=2))["code"] == "adoption-unclear"
+
+
+def test_a_folder_without_files_is_reported_as_such(
+    campaigns: Campaigns, cli: Cli, tmp_path: Path
+) -> None:
+    path = campaigns.write()
+    (tmp_path / "outputs" / "below").mkdir(parents=True)
+    (tmp_path / "outputs" / "link").symlink_to(path)
+    words = ["adopt", tmp_path / "outputs", "--program", "xtb", "-C", path, "--json"]
+    found = json.loads(cli(*words, code=2))
+    assert found["code"] == "output-not-recognized"
+    assert "no file" in found["message"]
+    assert "links (1)" in found["message"]

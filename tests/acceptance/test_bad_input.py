@@ -344,7 +344,7 @@ def test_an_unencoded_password_is_reported_by_error_code_and_never_printed(
     run, status, doctor = each(
         cli, ["run", path], ["status", path, "--json"], ["doctor", path, "--json"]
     )
-    assert [found[0] for found in (run, status, doctor)] == [SERVICE_IS_MISSING] * 3
+    assert [found[0] for found in (run, status, doctor)] == [FILE_IS_WRONG] * 3
     assert run[2].startswith(f"wqmaster: {path}:{line}: ")
     assert "must be percent-encoded" in run[2]
     assert "python3 -c 'import getpass" in run[2]

@@ -126,12 +126,42 @@ def test_without_a_master_a_pause_is_stored_and_what_needs_one_is_refused(
     assert done(campaigns) == COUNT
 
 
+def test_without_a_master_answers_state_what_was_in_force_before(
+    campaigns: Campaigns, cli: Cli, path: Path
+) -> None:
+    assert order(cli, "unblock", path, "node7")["was_blocked"] is False
+    order(cli, "block", path, "node7")
+    order(cli, "block", path, "node8", "--for", "1h")
+    listed = cli("status", path, "--hosts")
+    assert "node7" in listed
+    assert "node8 until" in listed
+    assert "node7" not in cli("status", path, "--slow")
+    assert order(cli, "unblock", path, "node7")["was_blocked"] is True
+    assert order(cli, "pause", path, "--reason", "lunch")["replaced"] is None
+    assert order(cli, "pause", path, "--reason", "dinner")["replaced"] == "lunch"
+    order(cli, "pause", path)
+    assert status(cli, path)["control"]["pause"]["reason"] == "dinner"
+
+
+def test_rerun_and_retry_report_whether_a_master_is_running(
+    campaigns: Campaigns, cli: Cli, held_xtb: HeldXtb, path: Path
+) -> None:
+    assert order(cli, "rerun", path, "--id", "1")["master_running"] is False
+    process = begin(cli, held_xtb, path)
+    campaigns.documents.update_one({"_id": 1}, {"$set": {"xtb.gfn2": {"energy": -1.0}}})
+    found = order(cli, "rerun", path, "--id", "1")
+    assert (found["replaced"], found["master_running"]) == (1, True)
+    assert order(cli, "failures", path, "--retry", "scf_not_converged")["master_running"] is True
+    held_xtb.let_go()
+    ended(process)
+
+
 def test_a_drained_run_ends_when_its_jobs_have_returned(
     campaigns: Campaigns, cli: Cli, held_xtb: HeldXtb, path: Path
 ) -> None:
     process = begin(cli, held_xtb, path, "--grace", "0")
     answer = order(cli, "drain", path)
-    assert answer["running"] >= SLOTS
+    assert answer["running"] == SLOTS
     wait_until(lambda: status(cli, path)["master"]["state"] == "stopping")
     assert process.poll() is None
     held_xtb.let_go()

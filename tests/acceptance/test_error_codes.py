@@ -68,6 +68,9 @@ def test_errors_of_documents_have_codes(campaigns: Campaigns, cli: Cli) -> None:
     assert error(cli, "rerun", path, "--id", "nobody")["code"] == "document-not-found"
     assert error(cli, "rerun", path, "--query", '{"$bad": 1}')["code"] == "query-refused"
     assert error(cli, "failures", path, "--retry", "nothing")["code"] == "failure-not-found"
+    for words in (["failures", path, "--retry", "water"], ["retry", path, "water"]):
+        assert json.loads(cli(*words, "--json"))["retried"] == 0
+    assert error(cli, "retry", path, "nothing")["code"] == "document-not-found"
     assert error(cli, "failures", path, "--discard", "nothing")["code"] == "archive-not-kept"
     assert error(cli, "db", "stop", path)["code"] == "database-not-private"
     path = campaigns.write(submit={"query": {"_id": "nobody"}})

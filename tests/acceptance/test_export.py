@@ -15,7 +15,7 @@ import pytest
 
 from tests.conftest import WATER as ALONG_Z
 from tests.conftest import Campaigns, Cli
-from wqmaster.database.reference_atoms import REFERENCE_ATOM
+from wqmaster.campaign.molecule_fields import REFERENCE_ATOM
 from wqmaster.datasets.placing import Placing
 from wqmaster.datasets.targets import TARGETS
 
@@ -428,6 +428,21 @@ def test_what_is_not_a_total_energy_is_not_exported_as_one(
     found = json.loads(cli("export", path, *words, code=2))
     assert found["code"] == "labels-missing"
     assert f"'{name}' is not a total energy" in found["message"]
+
+
+def test_a_query_that_selects_no_result_does_not_suggest_a_run(
+    campaigns: Campaigns, cli: Cli, tmp_path: Path
+) -> None:
+    campaigns.insert(MOLECULES[0])
+    path = campaigns.write(campaign_config=config(), engine="local")
+    words = ["--for", "jsonl", "-o", tmp_path / "data.jsonl", "--query", '{"a": 1}', "--json"]
+    found = json.loads(cli("export", path, *words, code=2))
+    assert found["code"] == "nothing-matches"
+    assert " run " in found["message"]
+    cli("run", path)
+    found = json.loads(cli("export", path, *words, code=2))
+    assert found["code"] == "nothing-matches"
+    assert "none of 1 document" in found["message"]
 
 
 def test_failed_documents_are_named_in_the_card(

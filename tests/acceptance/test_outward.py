@@ -83,6 +83,11 @@ def test_a_program_that_fails_disturbs_nothing_and_one_that_is_missing_is_refuse
 ) -> None:
     campaigns.waters(COUNT)
     path = campaigns.write(notify={"command": "./nothing"})
+    remarks = json.loads(cli("check", path, "--json"))["remarks"]
+    assert [remark["code"] for remark in remarks] == ["program-missing"]
+    findings = json.loads(cli("doctor", path, "--json", code=3))["findings"]
+    found = {one["subject"]: (one["state"], one["code"]) for one in findings}
+    assert found["notify"] == ("wrong", "program-missing")
     cli("run", path, code=2)
     assert "nothing' does not exist" in cli.errors
     assert campaigns.documents.count_documents({"xtb": {"$exists": True}}) == 0

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import WATER, Campaigns, Cli
-from wqmaster.database.reference_atoms import REFERENCE_ATOM
+from wqmaster.campaign.molecule_fields import REFERENCE_ATOM
 
 CONFIG = {
     "func_name": "wqmaster.tasks.xtb.singlepoint",

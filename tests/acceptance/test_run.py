@@ -1,11 +1,12 @@
 """A campaign from document to result, through the command line."""
 
 import json
+from pathlib import Path
 
 import pytest
 from bson import ObjectId
 
-from tests.conftest import WATER, Campaigns, Cli
+from tests.conftest import WATER, Campaigns, Cli, wait_until
 
 
 def test_a_document_comes_back_with_its_result(campaigns: Campaigns, cli: Cli) -> None:
@@ -89,3 +90,23 @@ def test_kept_files_of_ids_that_print_alike_do_not_collide(campaigns: Campaigns,
     kept = list((campaigns.folder / "test.run" / "kept").iterdir())
     assert len(kept) == len(ids)
     assert all(b"normal termination" in f.read_bytes() or f.stat().st_size > 1000 for f in kept)
+
+
+def test_a_server_that_is_stopped_beside_its_run_is_started_again(
+    campaigns: Campaigns, cli: Cli, tmp_path: Path
+) -> None:
+    water = tmp_path / "water.xyz"
+    water.write_text("3\nw\nO 0 0 0\nH 0.01 0.02 0.96\nH 0.93 0.003 -0.24\n")
+    path = campaigns.write(database={})
+    cli("import", path, water)
+    process = cli.start("run", path, "--watch")
+    try:
+        wait_until(lambda: json.loads(cli("status", path, "--json"))["done"] == 1)
+        found = json.loads(cli("db", "stop", path, "--json"))
+        assert found == {"stopped": True, "master_running": True}
+        wait_until(lambda: cli.run("db", "url", path)[0] == 0)
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+    found = json.loads(cli("db", "stop", path, "--json"))
+    assert found == {"stopped": False, "master_running": False}

@@ -472,6 +472,45 @@ def test_a_folder_without_service_yaml_is_not_served(group: Group) -> None:
     assert "service.yaml: there is no such file" in group.cli.errors
 
 
+def test_a_campaign_that_could_not_begin_has_failed(group: Group) -> None:
+    group.fill("a", 1)
+    first = group.alone("a", "local")
+    second = group.alone("b", "local", database={"uri": "mongodb://127.0.0.1:1/"})
+    output = group.cli("run", first, second, code=3)
+    assert "\na: finished\n" in output
+    assert "\nb: failed\n" in output
+
+
+def test_an_invalid_file_of_a_campaign_that_has_ended_does_not_let_it_go_on(group: Group) -> None:
+    group.service("local")
+    group.fill("a", 1)
+    path = group.write("a")
+    serving = group.serve()
+    wait_until(lambda: group.row("a").get("state") == "finished")
+    path.write_text("campaign: a\nnonsense: 1\n")
+    wait_until(lambda: group.status()["refused"])
+    serving.send_signal(signal.SIGTERM)
+    refusal = next(line for line in ended(serving).splitlines() if " refused: " in line)
+    assert "'a' has finished" in refusal
+
+
+def test_the_factory_of_a_service_is_started_by_the_service(group: Group) -> None:
+    group.service("work_queue")
+    group.fill("a", 1)
+    path = group.write("a")
+    group.cli("factory", path, code=2)
+    assert f"serve {group.folder}" in group.cli.errors
+
+
+def test_a_file_is_not_served_twice_whatever_its_path(group: Group) -> None:
+    first = group.alone("a", "local")
+    link = group.folder.parent / "link"
+    link.symlink_to(group.folder)
+    for second in (first, group.folder / ".." / "group" / first.name, link / first.name):
+        group.cli("serve", first, second, code=2)
+        assert f"{first} and {second} are the same file" in group.cli.errors
+
+
 def test_a_drained_campaign_of_a_service_stays_away_until_it_is_resumed(group: Group) -> None:
     group.service("local")
     for name in ("a", "b"):
@@ -505,6 +544,10 @@ def test_a_pause_in_a_service_loses_no_waiting_task(group: Group) -> None:
     found = json.loads(group.cli("pause", group.folder / "a.yaml", "--json"))
     assert found["running"] <= 3  # two workers, and perhaps a task that has just returned
     wait_until(lambda: group.row("a").get("sent") == 0)
+    wait_until(lambda: group.row("a").get("hold_kind") == "pause")
+    table = group.cli("status", group.folder)
+    assert " paused " in table
+    assert " held " not in table
     group.cli("resume", group.folder / "a.yaml")
     wait_until(lambda: group.row("a").get("state") == "finished")
     assert len(group.done("a")) == 40
@@ -522,7 +565,7 @@ def test_a_service_reports_a_held_campaign_once(group: Group) -> None:
     serving = group.serve()
     wait_until(lambda: group.row("a").get("hold"))
     said = group.cli("status", group.folder)
-    assert " held " in said
+    assert " paused " in said
     assert said.count("maintenance") == 1
     group.cli("status", group.folder, "--slow", code=2)
     gate.touch()
@@ -530,7 +573,7 @@ def test_a_service_reports_a_held_campaign_once(group: Group) -> None:
     wait_until(lambda: group.row("a").get("state") == "finished")
     serving.send_signal(signal.SIGTERM)
     output = ended(serving)
-    assert output.count("a: waits: ") == output.count("a: goes on") == 1
+    assert output.count("a: paused by ") == output.count("a: goes on") == 1
 
 
 def test_a_hangup_does_not_end_a_run_of_several_campaigns(group: Group) -> None:

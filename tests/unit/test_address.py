@@ -11,7 +11,7 @@ from wqmaster.campaign.models import Database
 from wqmaster.database.address import ENCODER, redacted, why_not
 from wqmaster.database.documents import Store
 from wqmaster.error_codes import ErrorCode
-from wqmaster.errors import CampaignError, DatabaseError
+from wqmaster.errors import AddressInvalid, CampaignError
 
 PASSWORDS = [
     *("zq/zx", "zq?zx", "zq@zx", "zq:zx", "zq%zx", "zq@zx/zv", "zq/zx@zv", "zq@zx?zv"),
@@ -47,7 +47,7 @@ def test_nothing_connects_with_a_password_that_is_not_encoded(
     password: str, tmp_path: Path, recwarn: pytest.WarningsRecorder
 ) -> None:
     campaign = loaded(tmp_path, MINIMAL).campaign
-    with pytest.raises(DatabaseError) as caught:
+    with pytest.raises(AddressInvalid) as caught:
         Store(f"mongodb://me:{password}@127.0.0.1:1/db", campaign)
     assert caught.value.code is ErrorCode.DATABASE_ADDRESS_INVALID
     message = caught.value.message.replace(str(tmp_path), "")  # it can hold a piece by chance

@@ -21,6 +21,7 @@ from wqmaster.run.control.choice import Choice
 from wqmaster.run.control.control import Control, InService
 from wqmaster.run.control.pausing import PauseGate
 from wqmaster.run.control.reloading import Reloader, differences
+from wqmaster.run.control.wording import how_long, retried
 from wqmaster.run.gates import Gates
 from wqmaster.run.holds import Hold, HoldKind
 from wqmaster.run.master import Master
@@ -168,6 +169,51 @@ def test_only_a_service_that_starts_campaigns_again_keeps_a_drained_one_paused(
     house.steered(service=InService(follows_file)).run()
     assert (house.store.commands.orders().pause is not None) is follows_file
     assert ("stays paused until" in house.answer(1).message) is follows_file
+
+
+def test_a_second_pause_reports_the_reason_that_it_replaces(tmp_path: Path) -> None:
+    house = Steered(tmp_path, well)
+    house.fill(2)
+    for reason in ("lunch", "dinner", None):
+        house.order("pause", **({} if reason is None else {"reason": reason}))
+
+    def resume() -> None:
+        pause = house.store.commands.orders().pause
+        assert pause is not None
+        assert pause.reason == "dinner"
+        house.order("resume")
+
+    house.steered(show=after(4, resume)).run()
+    found = [house.answer(number).details["replaced"] for number in (1, 2, 3)]
+    assert found == [None, "lunch", None]
+    assert "lunch" in house.answer(2).message
+    assert "dinner" in house.answer(3).message
+
+
+def test_a_drain_does_not_count_jobs_that_wait_and_keeps_the_reason_of_a_pause(
+    tmp_path: Path,
+) -> None:
+    house = Steered(tmp_path, well)
+    house.engine.slots = 2
+    house.fill(9)
+    house.engine.working = False
+
+    def one_waits() -> None:
+        house.engine.slots = 1
+        house.store.commands.save(Orders(Pause(ME, NOW, "lunch")))
+        house.order("drain")
+
+    def let_go() -> None:
+        house.engine.working = True
+
+    first, second = after(1, one_waits), after(4, let_go)
+    service = InService(follows_file=True)
+    house.steered(service=service, show=lambda found: [first(found), second(found)]).run()
+    assert house.answer(1).details == {"running": 1}
+    assert len(house.values) == 1
+    pause = house.store.commands.orders().pause
+    assert pause is not None
+    assert pause.reason == "lunch"
 
 
 def test_a_canceled_document_fails_and_the_others_of_its_task_run_again(tmp_path: Path) -> None:
@@ -511,6 +557,31 @@ def test_a_choice_survives_as_arguments() -> None:
         Choice(query={"a": {"$gt": 1}}),
     ):
         assert Choice.of(choice.arguments()) == choice
+
+
+@pytest.mark.parametrize(
+    ("choice", "named"),
+    [
+        (Choice(documents=("w1",)), ["'w1'"]),
+        (Choice(documents=("w1", 2, "w3")), ["3", "'w1'", "2", "'w3'"]),
+        (Choice(documents=tuple(range(100, 120))), ["20", "100", "..."]),
+        (Choice(kind="scf_not_converged"), ["scf_not_converged"]),
+        (Choice(query={"n": 1}), ["query"]),
+    ],
+)
+def test_a_retry_of_nothing_names_what_was_chosen(choice: Choice, named: list[str]) -> None:
+    found = retried(0, choice)
+    assert (found.ok, found.details) == (True, {"retried": 0})
+    assert all(one in found.message for one in named)
+    assert "119" not in found.message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [({"host": "h"}, "until it is unblocked"), ({"host": "h", "seconds": 5400}, "1 h 30 min")],
+)
+def test_a_block_states_how_long_it_lasts(arguments: dict[str, Any], words: str) -> None:
+    assert words in how_long(arguments)
 
 
 def test_an_answer_with_a_code_of_another_version_is_still_a_refusal() -> None:

@@ -11,7 +11,7 @@ import pytest
 from tests.unit.test_campaign import MINIMAL, loaded
 from wqmaster.cli import doctor
 from wqmaster.database.address import redacted
-from wqmaster.doctor import examination, ndcctools, network, reports
+from wqmaster.doctor import examination, machine, ndcctools, network, reports
 from wqmaster.doctor.finding import Case, Check, Finding
 from wqmaster.doctor.folder import clocks
 from wqmaster.doctor.glibc import of_image
@@ -309,3 +309,19 @@ def test_hosts_that_failed_their_check_are_found_in_the_factorys_logs(tmp_path: 
     (found,) = reports.hosts(case)
     assert found.state == "warning"
     assert "the program 'xtb' is not here (on node17)" in found.seen
+
+
+@pytest.mark.parametrize(
+    ("text", "engine", "codes"),
+    [
+        ("resources: {cores: 100000}\n", "local", [ErrorCode.CORES_TOO_FEW]),
+        ("resources: {cores: 100000}\n", "taskvine", [ErrorCode.CORES_TOO_FEW]),
+        ("resources: {cores: 100000}\nworkers: {type: none}\n", "taskvine", []),
+        ("", "local", []),
+    ],
+)
+def test_jobs_that_are_too_large_for_this_machine_are_reported_if_they_run_on_it(
+    tmp_path: Path, text: str, engine: str, codes: list[ErrorCode]
+) -> None:
+    found = machine.cores(Case({}, loaded(tmp_path, MINIMAL + text), engine=engine))
+    assert [finding.code for finding in found] == codes

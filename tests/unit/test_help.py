@@ -48,3 +48,29 @@ def test_a_list_of_commands_truncates_no_sentence(above: tuple[str, ...], column
     for sentence in sentences:
         assert sentence in listed
     assert "..." not in listed
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["status", "--hosst"], "unknown option '--hosst'; did you mean '--hosts'?"),
+        (["--nonsense"], "unknown option '--nonsense'"),
+        (["db", "start", "--nonsense"], "unknown option '--nonsense'"),
+        (["import"], "'CAMPAIGN'"),
+        (["run", "--engine", "loop"], "'--engine'"),
+        (["audit", "--sample", "0"], "0 is not between 1 and"),
+        (["export", "--seed", "x"], "'x' is not a whole number"),
+        (["adopt", "nowhere", "--program", "xtb"], "there is no folder 'nowhere'"),
+        (["run", "--limit"], "'--limit'"),
+    ],
+)
+def test_an_error_on_the_command_line_has_the_form_of_other_messages(
+    words: list[str], part: str
+) -> None:
+    result = CliRunner().invoke(main, words)
+    message = result.output.rpartition("Error: ")[2].removesuffix("\n")
+    assert result.exit_code == 2
+    assert part in message
+    assert message[0].islower()
+    assert not message.endswith(".")
+    assert "\n" not in message

@@ -8,6 +8,7 @@ from wqmaster.jobs.failures import FailureClass
 from wqmaster.run.collector.messages import Ended, EndedJob, JobFailure
 from wqmaster.run.hosts import (
     FIRST_BLOCK_SECONDS,
+    FOREVER_SECONDS,
     MAX_BLOCK_SECONDS,
     MAX_KNOWN_HOSTS,
     MAX_STRIKES_IN_A_ROW,
@@ -163,10 +164,12 @@ def test_a_host_that_does_well_again_is_forgiven(world: World) -> None:
 
 def test_a_user_can_block_and_unblock_a_host(world: World) -> None:
     world.hosts.block("good", math.inf, "reserved")
-    assert world.blocked == [("good", math.inf)]
+    assert world.blocked == [("good", FOREVER_SECONDS)]
     world.now = 1e9
     world.hear("good", None)
     assert world.unblocked == []
+    (found,) = world.hosts.published()["listed"]
+    assert (found["state"], found["blocked_for"]) == ("blocked", None)
     assert world.hosts.unblock("good")
     assert world.unblocked == ["good"]
     assert not world.hosts.unblock("good")

@@ -12,6 +12,7 @@ from wqmaster.datasets.labels import Wishes, labels_of
 from wqmaster.datasets.source import Selection, Source
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError
+from wqmaster.recipe.recipe import Recipe
 from wqmaster.recipe.resolving import resolve
 
 
@@ -70,3 +71,40 @@ def test_a_value_that_means_something_else_is_not_a_label(
     with pytest.raises(CampaignError) as caught:
         labels_of(recipe, Wishes(**words))
     assert caught.value.code is ErrorCode.LABELS_MISSING
+
+
+def xtb_recipe(folder: Path, *parsers: str) -> Recipe:
+    config = {
+        "func_name": "wqmaster.tasks.xtb.singlepoint",
+        "args": [{"name": "sp", "parsers": [*parsers]}],
+    }
+    path = folder / "campaign.yaml"
+    path.write_text(yaml.safe_dump({"campaign": "c", "campaign_config": config}))
+    return resolve(load(path), runs=False)
+
+
+@pytest.mark.parametrize(
+    ("parsers", "wishes", "named", "not_named"),
+    [
+        (["energy", "charges"], Wishes(energy="nosuch"), ["available: energy"], ["charges"]),
+        (["energy", "charges"], Wishes(step="sp", energy="x"), ["available: energy"], ["charges"]),
+        (["charges"], Wishes(), ["'energy'"], ["--energy"]),
+        (
+            ["charges", "unpaired_electrons"],
+            Wishes(),
+            ["--energy (unpaired_electrons)"],
+            ["charges"],
+        ),
+        (["unpaired_electrons"], Wishes(has_options=False), ["'energy'"], ["--energy"]),
+        (["energy"], Wishes(frames=True), ["'frames'"], ["--energy"]),
+        (["energy"], Wishes(frames=True, step="sp"), ["'frames'"], ["--energy"]),
+    ],
+)
+def test_only_what_can_be_the_label_and_options_of_the_command_are_suggested(
+    tmp_path: Path, parsers: list[str], wishes: Wishes, named: list[str], not_named: list[str]
+) -> None:
+    with pytest.raises(CampaignError) as error:
+        labels_of(xtb_recipe(tmp_path, *parsers), wishes)
+    assert error.value.code is ErrorCode.LABELS_MISSING
+    assert all(word in error.value.message for word in named)
+    assert not any(word in error.value.message for word in not_named)

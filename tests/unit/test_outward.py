@@ -17,7 +17,7 @@ from wqmaster.errors import CampaignError, ServiceError
 from wqmaster.run.holds import Hold, HoldKind
 from wqmaster.run.metrics import METRICS, rows, snapshot
 from wqmaster.run.notify import MAX_EVENTS, REPEAT_SECONDS, TROUBLE_SECONDS, Notifier
-from wqmaster.run.outward import Numbers
+from wqmaster.run.outward import Numbers, Outward
 from wqmaster.run.progress import Progress, RunState
 
 PAUSE = Hold(HoldKind.PAUSE, "paused by me", "wqmaster resume")
@@ -187,6 +187,10 @@ def write(folder: Path, **keys: Any) -> Path:
         {"url": "http://example.org/secret"},
         {"url": "https://exa mple.org/secret"},
         {"url": "ftp://example.org/secret"},
+        {"url": "https://[::1/secret"},
+        {"url": "https://user:secret"},
+        {"url": "https://:443/secret"},
+        {"url": "https://example.org:99999/secret"},
         {"url": ["secret"]},
         {"url": "https://example.org", "secret": None},
         {"command": "true", "on": ["nonsense"]},
@@ -210,3 +214,15 @@ def test_settings_are_read_with_units_and_the_address_is_not_printed(tmp_path: P
     assert campaign.notify is not None
     assert (campaign.notify.url, campaign.notify.quiet) == (url, 7200)
     assert "secret" not in repr(campaign)
+
+
+def test_a_program_of_a_changed_file_that_does_not_exist_is_refused_at_its_line(
+    tmp_path: Path,
+) -> None:
+    outward = Outward(load(write(tmp_path), {}), progress())
+    path = write(tmp_path, notify={"command": "./nothing"})
+    with pytest.raises(CampaignError) as error:
+        outward.notify(load(path, {}))
+    assert error.value.code is ErrorCode.PROGRAM_MISSING
+    line = int(error.value.message.split(":")[1])
+    assert path.read_text().splitlines()[line - 1].strip() == "command: ./nothing"

@@ -465,3 +465,59 @@ def test_an_option_that_a_plain_model_would_drop_is_refused(
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(CampaignError, match="unknown key 'kk'; did you mean 'k'"):
         resolve(load(path, {}))
+
+
+# --- where results are stored ------------------------------------------------------------------
+
+
+def stored_under(folder: Path, key: str, **top: Any) -> Recipe:
+    """The recipe of a campaign whose results are stored under `key`."""
+    settings = {
+        "campaign": "test",
+        "campaign_config": {
+            "func_name": XTB,
+            "args": [{"name": "a"}, {"name": "b"}],
+            "kwargs": {"mongo_output_key": key},
+        },
+        **top,
+    }
+    path = folder / "campaign.yaml"
+    path.write_text(yaml.safe_dump(settings, sort_keys=False))
+    return resolve(load(path, {}))
+
+
+@pytest.mark.parametrize(
+    ("key", "top"),
+    [
+        ("atomic_numbers", {}),
+        ("charge.of", {}),
+        ("xyz", {"molecule": {"coordinates": "xyz"}}),
+        ("other", {"molecule": {"coordinates": "other.b.geometry"}}),
+        ("other", {"submit": {"projection": ["other.b"]}}),
+        ("_id", {}),
+        ("_id.x", {}),
+        ("wqmaster_reference_atom", {}),
+    ],
+)
+def test_results_are_not_stored_in_a_field_that_the_campaign_reads(
+    tmp_path: Path, key: str, top: dict[str, Any]
+) -> None:
+    with pytest.raises(CampaignError) as caught:
+        stored_under(tmp_path, key, **top)
+    line = int(caught.value.message.split(":")[1])
+    text = (tmp_path / "campaign.yaml").read_text().splitlines()[line - 1]
+    assert text.strip() == f"mongo_output_key: {key}"
+
+
+@pytest.mark.parametrize(
+    ("key", "top"),
+    [
+        ("charges", {}),
+        ("other", {"molecule": {"coordinates": "other.c.geometry"}}),
+        ("other", {"submit": {"projection": ["other", "other.aa"]}}),
+    ],
+)
+def test_results_may_be_stored_beside_a_field_that_the_campaign_reads(
+    tmp_path: Path, key: str, top: dict[str, Any]
+) -> None:
+    assert stored_under(tmp_path, key, **top).loaded.campaign.output_key == key

@@ -6,8 +6,17 @@ from collections import Counter
 import pytest
 
 from wqmaster.engines.base import EngineStats
-from wqmaster.run.holds import Hold, HoldKind
-from wqmaster.run.progress import Progress, Rate, duration, expectation, line, speed
+from wqmaster.run.holds import Hold, HoldKind, state_of
+from wqmaster.run.progress import (
+    Progress,
+    Rate,
+    RunState,
+    duration,
+    expectation,
+    line,
+    speed,
+    time_left,
+)
 
 
 class Steady(Rate):
@@ -204,6 +213,47 @@ def test_the_line_shows_unknown_counts_and_trouble() -> None:
     assert ", time left unknown, " in text
     assert text.endswith(", the database cannot be reached")
     assert "\n" not in text
+
+
+def test_canceled_documents_do_not_count_as_computed() -> None:
+    found = progress(done=3, failures=Counter(canceled=5, time_limit=2))
+    assert found.computed == 5
+    found.started = time.monotonic() - 10
+    assert found.speed == pytest.approx(0.5, rel=0.01)
+
+
+def test_no_time_is_left_if_nothing_is_left_to_compute() -> None:
+    found = progress(total=4, done=3, failures=Counter(time_limit=1))
+    assert found.seconds_left == 0.0
+    assert time_left(found) == "nothing left"
+    found.hold = Hold(HoldKind.CANARY, "most jobs fail")
+    assert found.seconds_left is None
+
+
+@pytest.mark.parametrize(
+    ("limit_left", "total", "state", "is_limited"),
+    [
+        (0, 9, RunState.FINISHED, True),
+        (0, 3, RunState.FINISHED, False),
+        (2, 3, RunState.FINISHED, False),
+        (None, 9, RunState.FINISHED, False),
+        (0, 9, RunState.STOPPED, False),
+    ],
+)
+def test_a_run_that_ends_at_its_limit_does_not_just_finish(
+    limit_left: int | None, total: int, state: RunState, is_limited: bool
+) -> None:
+    found = progress(total=total, done=3, limit_left=limit_left, state=state)
+    assert (found.outcome != str(state)) is is_limited
+
+
+@pytest.mark.parametrize("kind", HoldKind)
+def test_every_hold_is_called_held_but_a_pause(kind: HoldKind) -> None:
+    hold = Hold(kind, "paused by me" if kind is HoldKind.PAUSE else "why", "resume")
+    word = "paused" if kind is HoldKind.PAUSE else "held"
+    assert str(hold).startswith(word)
+    assert str(hold).endswith("; to go on: resume")
+    assert state_of(str(kind)) == word
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,27 @@ def test_a_mistake_in_a_template_is_explained_in_plain_words(text: str, why: str
     assert why in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("setting", "parts"),
+    [
+        ("notify: {command: /bin/true, timeout: 1h}", ["10 min"]),
+        ("software: {xtb: {command: bin/xtb, url: 'https://example.org'}}", ["'xtb'", "'url'"]),
+    ],
+)
+def test_a_refused_setting_is_named_with_its_line_and_unit(
+    tmp_path: Path, setting: str, parts: list[str]
+) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(
+        "campaign: c\ncampaign_config: {func_name: wqmaster.tasks.xtb.singlepoint, "
+        f"args: [{{name: one, parsers: [energy]}}]}}\n{setting}\n"
+    )
+    with pytest.raises(CampaignError) as error:
+        resolve(load(path))
+    assert error.value.message.startswith(f"{path}:3: ")
+    assert all(part in error.value.message for part in parts)
+
+
 def refused(folder: Path, step: str, function: str) -> str:
     """The error for a campaign with this step, which begins in line 5."""
     head = f"campaign: c\ncampaign_config:\n  func_name: wqmaster.tasks.{function}\n  args:\n"

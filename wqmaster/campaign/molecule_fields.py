@@ -6,6 +6,9 @@ from wqmaster.campaign.base import FIELD, Model
 
 # The keys of `molecule:` that name document fields and so determine what is computed.
 GEOMETRY_FIELDS = ("atomic_numbers", "coordinates", "charge", "multiplicity")
+# The field with the name of the campaign that a reference atom belongs to. Queries leave out
+# documents that have it, so no user's document should have a field of this name by chance.
+REFERENCE_ATOM = "wqmaster_reference_atom"
 
 
 class MoleculeFields(Model):

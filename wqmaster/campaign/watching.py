@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -24,6 +25,16 @@ def _short(seconds: int) -> int:
     if seconds > _MAX_TIMEOUT_SECONDS:
         raise PydanticCustomError("too_long_time", "must be at most 10 min")
     return seconds
+
+
+def _has_host(url: str) -> bool:
+    """Whether an address has a host, and after it a port or nothing."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # a ValueError if it is not a port
+    except ValueError:
+        return False
+    return bool(parts.hostname)
 
 
 class EventKind(StrEnum):
@@ -92,6 +103,10 @@ class Notify(Model):
                 "no_address",
                 "the address must begin with https:// (or http:// on this machine) and hold no "
                 "spaces",
+            )
+        if url is not None and not _has_host(url):
+            raise PydanticCustomError(
+                "no_address", "the address must have the form https://HOST:PORT/PATH or shorter"
             )
         return url
 

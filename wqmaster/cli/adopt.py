@@ -140,10 +140,17 @@ def command(
             except WqmasterError as error:
                 output.show(_value(account, place), (), error=error)
                 raise
+    if not account.outputs and not account.files:
+        more = ", ".join(f"{kind} ({count:,})" for kind, count in account.skipped.items())
+        raise StructureError(
+            f"{folder}: there is no file in this folder{f' (skipped: {more})' if more else ''}; "
+            "name the folder with the outputs",
+            code=ErrorCode.OUTPUT_NOT_RECOGNIZED,
+        )
     if not account.outputs:
         raise StructureError(
             f"{folder}: none of its {counted(account.files, 'file')} is an output of {program}; "
-            f"'{this_command()} parse --program {program} FILE' says why a file is not",
+            f"'{this_command()} parse --program {program} FILE' reports why a file is not one",
             code=ErrorCode.OUTPUT_NOT_RECOGNIZED,
         )
     output.show(_value(account, place), _lines(account, place, folder, dry_run))

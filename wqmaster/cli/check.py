@@ -14,7 +14,7 @@ from wqmaster.database import recipe_guard, stale
 from wqmaster.database.documents import Counts, Store
 from wqmaster.engines import choosing
 from wqmaster.error_codes import ErrorCode
-from wqmaster.errors import BadDocument, ProgramMissing, StaleResults, WqmasterError
+from wqmaster.errors import BadDocument, CampaignError, ProgramMissing, StaleResults, WqmasterError
 from wqmaster.jobs.job import Job
 from wqmaster.jobs.molecule import Molecule, shown_id
 from wqmaster.offline import smoke
@@ -25,6 +25,7 @@ from wqmaster.recipe.resolving import resolve
 from wqmaster.run import assembly
 from wqmaster.run.programs import check_programs
 from wqmaster.run.spool import Spool
+from wqmaster.run.this_machine import missing_cores, missing_hook
 
 # How many characters of each of the first job's files are shown.
 _MAX_SHOWN_CHARACTERS = 4000
@@ -47,6 +48,7 @@ class _Checked:
     notes: list[recipe_guard.Note]
     first: tuple[Molecule, Job] | BadDocument  # the first job, or why there is none
     missing: ProgramMissing | None  # why no worker can run a job, if workers run on this machine
+    lacking: tuple[CampaignError, ...]  # what else this machine lacks
     state_of_first: smoke.State  # the state of the first job's document
     error: WqmasterError | None  # the error that the command ends with
     shows_nothing: str | None  # why no first job is shown, if that is not an error
@@ -69,6 +71,7 @@ class _Checked:
         remarks = [(warning, ErrorCode.STEP_DOUBTFUL) for warning in self.warnings]
         if self.missing is not None:
             remarks.append((self.missing.message, self.missing.code))
+        remarks += [(found.message, found.code) for found in self.lacking]
         remarks += [(note.text, note.code) for note in self.notes]
         if self.shows_nothing is not None:
             remarks.append((self.shows_nothing, ErrorCode.DOCUMENT_UNUSABLE))
@@ -105,6 +108,8 @@ class _Checked:
             yield f"warning     {warning}"
         if self.missing is not None:
             yield f"warning     {self.missing.message}"
+        for lack in self.lacking:
+            yield f"warning     {lack.message}"
         for note in self.notes:
             yield f"note        {note}"
         if self.shows_nothing is not None:
@@ -233,6 +238,7 @@ def _checked(recipe: Recipe) -> _Checked:
         notes=notes,
         first=first,
         missing=_missing(recipe, engine),
+        lacking=tuple(filter(None, (missing_hook(file), missing_cores(file, engine)))),
         state_of_first=state,
         error=error,
         shows_nothing=shows_nothing,

@@ -11,6 +11,7 @@ from bson import ObjectId
 
 from wqmaster.campaign.base import as_written, nearest
 from wqmaster.campaign.loading import LoadedCampaign, load
+from wqmaster.campaign.service import next_run, run_command, service_beside
 from wqmaster.campaign.units import megabytes, seconds
 from wqmaster.database.attempts import key_of
 from wqmaster.errors import ServiceError
@@ -113,6 +114,20 @@ def typed(path: Path) -> str:
 def counted(number: int, noun: str) -> str:
     """A number with its noun: `1 document`, `2 documents`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def next_computed(campaign: Path, *, is_running: bool) -> str:
+    """What computes documents again that a command has prepared, for the end of a message.
+
+    `is_running` states whether a master runs the campaign.
+    """
+    if not is_running or service_beside(campaign) is not None:
+        return next_run(campaign)
+    # A master does not look again at a document that it has passed, unless it watches.
+    return (
+        "a master is running, which computes those that it has not reached yet; when it has ended, "
+        f"for the others: {run_command(campaign)}"
+    )
 
 
 def printable(text: str) -> str:

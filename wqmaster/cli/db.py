@@ -8,6 +8,7 @@ from wqmaster.cli.common import campaign_argument, loaded, typed
 from wqmaster.cli.help import Verbs
 from wqmaster.cli.output import Output, json_option
 from wqmaster.database.private_server import Mongod
+from wqmaster.doctor.folder import master
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError, DatabaseError
 from wqmaster.run import assembly, campaign_folder
@@ -51,8 +52,24 @@ def start(campaign: Path) -> None:
 @json_option
 def stop(campaign: Path, output: Output) -> None:
     """Stop the server and keep its data."""
-    stopped = _private(campaign).stop()
-    output.show({"stopped": stopped}, ["stopped" if stopped else "the server was not running"])
+    server = _private(campaign)
+    file = loaded(campaign)
+    stopped = server.stop()
+    user = master(file.folder) or master(file.workforce_folder)
+    value = {"stopped": stopped, "master_running": user is not None}
+    output.show(value, [_stopped(stopped, campaign, user)])
+
+
+def _stopped(stopped: bool, campaign: Path, user: int | None) -> str:
+    """What `stop` did; `user` is the process of a run that uses the server."""
+    if not stopped:
+        return "the server was not running"
+    if user is None:
+        return "stopped"
+    return (
+        f"stopped, but a run (process {user}) uses the server: it waits, and soon starts it again; "
+        f"to start it now: {this_command()} db start {typed(campaign)}"
+    )
 
 
 @command.command()

@@ -12,6 +12,7 @@ from wqmaster.cli.common import (
     counted,
     failure_class,
     loaded,
+    next_computed,
     possible_ids,
     printable,
     typed,
@@ -42,10 +43,7 @@ def _retry(store: Store, text: str, campaign: Path) -> int:
     count = sum(store.ledger.retry(document=candidate) for candidate in possible_ids(text))
     if not count:
         if any(store.one(candidate) is not None for candidate in possible_ids(text)):
-            raise CampaignError(
-                f"document '{text}' has not failed, so there is nothing to retry",
-                code=ErrorCode.FAILURE_NOT_FOUND,
-            )
+            return 0
         raise CampaignError(
             f"'{text}' is neither a failed document nor a failure class; {_hint(text, campaign)}",
             code=ErrorCode.FAILURE_NOT_FOUND,
@@ -53,14 +51,17 @@ def _retry(store: Store, text: str, campaign: Path) -> int:
     return count
 
 
-def _released(count: int, text: str, campaign: Path) -> str:
+def _released(count: int, text: str, campaign: Path, *, is_running: bool) -> str:
     if not count:
+        what = f"no document failed with {text}"
+        if all(text != member.label for member in FailureClass):
+            what = f"document '{text}' has not failed"
         return (
-            f"no document failed with {text}, so there is nothing to retry; "
+            f"{what}, so there is nothing to retry; "
             f"'{this_command()} failures {typed(campaign)}' lists all failures"
         )
     queued = f"{counted(count, 'document')} will be computed again"
-    return f"{queued}; {next_run(campaign)}"
+    return f"{queued}; {next_computed(campaign, is_running=is_running)}"
 
 
 def _attempts(store: Store, text: str) -> list[Document]:
@@ -190,7 +191,9 @@ def command(
     with assembly.opened(file, existing=True) as store:
         if retry is not None:
             count = _retry(store, retry, campaign)
-            output.show({"retried": count}, [_released(count, retry, campaign)])
+            is_running = store.presence.published() is not None
+            value = {"retried": count, "master_running": is_running}
+            output.show(value, [_released(count, retry, campaign, is_running=is_running)])
         elif discard is not None:
             count = _discard(store, Spool(file.folder / "spool"), discard, campaign)
             output.show({"discarded": count}, [f"{counted(count, 'archive')} deleted"])

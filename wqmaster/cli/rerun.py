@@ -5,12 +5,12 @@ from typing import Any
 
 import click
 
-from wqmaster.campaign.service import next_run
 from wqmaster.cli.common import (
     campaign_argument,
     counted,
     failure_class,
     loaded,
+    next_computed,
     possible_ids,
 )
 from wqmaster.cli.output import Output, json_option
@@ -43,7 +43,7 @@ def _ids(store: Store, texts: tuple[str, ...]) -> tuple[Any, ...]:
     return tuple(found)
 
 
-def _told(count: Count, dry: bool, campaign: Path) -> str:
+def _told(count: Count, dry: bool, campaign: Path, *, is_running: bool) -> str:
     if not count.documents:
         return "no documents to compute again"
     parts = []
@@ -57,7 +57,7 @@ def _told(count: Count, dry: bool, campaign: Path) -> str:
         parts.append(f"{counted(count.retried, 'failed document')} {will} be computed again")
     done = "; ".join(parts)
     if not dry:
-        return f"{done}; {next_run(campaign)}"
+        return f"{done}; {next_computed(campaign, is_running=is_running)}"
     more = ", ..." if count.documents > len(count.examples) else ""
     ids = ", ".join(str(document) for document in count.examples)
     return f"{done}; nothing was changed" + (f"\n{ids}{more}" if ids else "")
@@ -105,10 +105,12 @@ def command(
             campaign_folder.enter(file)
         chosen = Chosen(stale=stale, documents=_ids(store, ids), query=wanted, failure=label)
         count = Rerun(recipe, store, file.folder / "kept").run(chosen, dry=dry_run)
+        is_running = store.presence.published() is not None
     value = {
         "replaced": count.replaced,
         "retried": count.retried,
         "examples": [str(document) for document in count.examples],
         "dry_run": dry_run,
+        "master_running": is_running,
     }
-    output.show(value, [_told(count, dry_run, campaign)])
+    output.show(value, [_told(count, dry_run, campaign, is_running=is_running)])

@@ -18,7 +18,7 @@ from wqmaster.system.this_command import suggest_absolutely
 
 
 @click.command()
-@click.argument("paths", metavar="FOLDER|FILE...", type=click.Path(path_type=Path), nargs=-1)
+@click.argument("paths", metavar="[FOLDER|FILE]...", type=click.Path(path_type=Path), nargs=-1)
 @click.option(
     "--grace",
     type=Duration(),

@@ -26,6 +26,7 @@ from wqmaster.cli.view import PLAIN_LINE_INTERVAL_SECONDS, say, stop_words, summ
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import UsageError
 from wqmaster.recipe.resolving import resolve
+from wqmaster.run.holds import state_of
 from wqmaster.run.progress import duration, line, speed
 from wqmaster.run.service.broker import Broker
 from wqmaster.run.service.files import parsed_campaign
@@ -62,7 +63,7 @@ def cells(row: Row) -> tuple[str, ...]:
         pending,
         speed(progress.rate.per_second()) if running else "",
         duration(progress.seconds_left) if running and not row.hold else "",
-        "held" if running and row.hold else str(row.state),
+        state_of(row.hold_kind) if running and row.hold else str(row.state),
     )
 
 
@@ -179,7 +180,9 @@ class LiveView:
         for row in rows:
             table.add_row(*compress(cells(row), shown))
         stats = rows[0].progress.stats if rows else None
-        workers = "" if stats is None else f"{stats.workers:,} workers with {stats.cores:,} cores"
+        workers = ""
+        if stats is not None:
+            workers = f"{counted(stats.workers, 'worker')} with {counted(stats.cores, 'core')}"
         notices = [*remarks(rows)]
         if self._how_to_connect and stats is not None and not stats.workers:
             notices.append(f"no worker is connected; start one with: {self._how_to_connect}")
@@ -257,7 +260,9 @@ def run_several(paths: Sequence[Path], asked: Asked, *, audits: bool, quiet: boo
     code = 0
     for row, recipe, path in zip(rows, recipes, paths, strict=True):
         progress = row.progress
-        summary(progress, recipe.loaded, path)
+        # The process of a campaign that has failed may never have reported.
+        failed = str(row.state) if row.state is SeatState.FAILED else None
+        summary(progress, recipe.loaded, path, failed)
         if row.exit_code:
             click.echo(f"wqmaster: {row.name}: {row.error}", err=True)
         undone = bool(progress.failed or progress.failed_before)

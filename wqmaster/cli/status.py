@@ -17,7 +17,7 @@ from wqmaster.errors import CampaignError, RecipeMismatch, UsageError
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.recipe.resolving import resolve
 from wqmaster.run import assembly
-from wqmaster.run.holds import HoldKind
+from wqmaster.run.holds import HoldKind, state_of
 from wqmaster.run.other_names import where_else
 from wqmaster.run.progress import duration, expectation, overview, speed
 from wqmaster.run.service.seat import SeatState
@@ -54,6 +54,8 @@ def _mismatch(store: Store, recipe: Recipe) -> RecipeMismatch | None:
 
 
 def _left(seconds: float | None) -> str:
+    if seconds == 0:
+        return "nothing left"
     return "time left unknown" if seconds is None else f"{duration(seconds)} left"
 
 
@@ -93,6 +95,8 @@ def _host_lines(live: dict[str, Any]) -> Iterator[str]:
         state = _HOST_STATES.get(one["state"], one["state"])
         if one["blocked_for"] is not None:
             state += f" for another {duration(one['blocked_for'])}"
+        elif one["state"] == "blocked":
+            state += " until it is unblocked"
         failed = f"failed: {failures}" if failures else "none failed"
         done = counted(one["done"], "job")
         yield f"{printable(one['host'])}: {state}; {done} done, {failed}"
@@ -106,6 +110,8 @@ def _lists(found: dict[str, Any], *, hosts: bool, slow: bool) -> Iterator[str]:
     live = found["master"]
     if live is None:
         yield f"campaign '{found['campaign']}' is not running"
+        if hosts:  # these will be in force when it runs
+            yield from _block_lines(found)
         return
     if hosts:
         yield from _host_lines(live)
@@ -122,14 +128,19 @@ def _control(found: dict[str, Any], campaign: Path) -> Iterator[str]:
             f"paused    by {_who(pause['by'])} at {_time(pause['at'])}{why}; to go on: "
             f"{this_command()} resume {typed(campaign)}"
         )
-    for block in found["control"]["blocks"]:
-        until = f" until {_time(block['until'])}" if block["until"] else ""
-        yield f"blocked   {printable(block['host'])}{until}, by {_who(block['by'])}"
+    yield from _block_lines(found)
     for command in found["commands"]:
         answer = command["answer"]
         said = printable(answer["message"]) if answer else _unanswered(command)
         by = _who(command["by"])
         yield f"command   {_time(command['at'])} {printable(command['verb'])} by {by}: {said}"
+
+
+def _block_lines(found: dict[str, Any]) -> Iterator[str]:
+    """The hosts that users have blocked."""
+    for block in found["control"]["blocks"]:
+        until = f" until {_time(block['until'])}" if block["until"] else ""
+        yield f"blocked   {printable(block['host'])}{until}, by {_who(block['by'])}"
 
 
 def _unanswered(command: dict[str, Any]) -> str:
@@ -170,7 +181,7 @@ def _lines(found: dict[str, Any], campaign: Path) -> Iterator[str]:
         )
         hold = live.get("hold")
         if hold and not (hold.get("kind") == HoldKind.PAUSE and found["control"]["pause"]):
-            yield f"held      {_held(hold, campaign)}"
+            yield f"{state_of(hold.get('kind')):<9} {_held(hold, campaign)}"
         count = (live.get("slow") or {}).get("count")
         if count:
             yield (
@@ -200,7 +211,9 @@ def _service_state(campaign: dict[str, Any], running: bool) -> str:
     state = SeatState(campaign["state"])
     if not running and not state.is_end:
         return "not running"
-    return "held" if state is SeatState.RUNNING and campaign["hold"] else state
+    if state is SeatState.RUNNING and campaign["hold"]:
+        return state_of(campaign.get("hold_kind"))
+    return state
 
 
 def _service_lines(found: dict[str, Any], folder: Path) -> Iterator[str]:

@@ -229,12 +229,17 @@ def _of_this_run(count: int, before: int) -> str:
 
 
 def _speed(progress: Progress) -> str:
-    jobs = counted(progress.done + progress.failed, "job")
+    jobs = counted(progress.computed, "job")
     return f"{speed(progress.speed)} ({jobs} done or failed in {duration(progress.seconds)})"
 
 
-def summary(progress: Progress, loaded: LoadedCampaign, path: Path) -> None:
-    """Print the final table: what was done, where the results are, what to do next."""
+def summary(
+    progress: Progress, loaded: LoadedCampaign, path: Path, outcome: str | None = None
+) -> None:
+    """Print the final table: what was done, where the results are, what to do next.
+
+    `outcome` replaces what the progress says of the end.
+    """
     database = loaded.campaign.database
     rows = [
         ("done", _of_this_run(progress.done, progress.done_before)),
@@ -245,11 +250,11 @@ def summary(progress: Progress, loaded: LoadedCampaign, path: Path) -> None:
         ),
         *([("spooled", f"{progress.spooled:,}")] if progress.spooled else ()),
         ("pending", "?" if progress.pending is None else f"{progress.pending:,}"),
-        *([("speed", _speed(progress))] if progress.done or progress.failed else ()),
+        *([("speed", _speed(progress))] if progress.computed else ()),
         ("results", f"{database.name}.{database.collection}, field {loaded.campaign.output_key}"),
         ("folder", str(loaded.folder)),
     ]
-    say(f"\n{loaded.campaign.campaign}: {progress.state}")
+    say(f"\n{loaded.campaign.campaign}: {outcome or progress.outcome}")
     for name, value in rows:
         say(f"  {name:<20} {value}")
     notes = [*progress.notes]

@@ -84,8 +84,8 @@ class Presence:
         )
         if not kept.matched_count:
             raise CampaignLocked(
-                f"another master has taken over the campaign '{self._campaign}'; this one stops, "
-                "and its spool is kept",
+                f"another master has taken over the campaign '{self._campaign}'; this one is "
+                "stopping, and its spool is kept",
                 code=ErrorCode.CAMPAIGN_TAKEN_OVER,
             )
 

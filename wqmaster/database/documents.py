@@ -11,6 +11,7 @@ from pymongo.errors import BulkWriteError, ExecutionTimeout, InvalidURI, PyMongo
 from pymongo.write_concern import WriteConcern
 
 from wqmaster.campaign.models import Campaign
+from wqmaster.campaign.molecule_fields import REFERENCE_ATOM
 from wqmaster.database import address, reference_atoms
 from wqmaster.database.address import redacted
 from wqmaster.database.attempts import Ledger, key_of
@@ -21,11 +22,10 @@ from wqmaster.database.commands import Commands
 from wqmaster.database.history import ResultHistory
 from wqmaster.database.paging import Pages
 from wqmaster.database.reasons import AUTHENTICATION_FAILED_CODE, is_about_access, reason
-from wqmaster.database.reference_atoms import REFERENCE_ATOM
 from wqmaster.database.result_reader import ResultReader
 from wqmaster.database.results import Results
 from wqmaster.error_codes import ErrorCode
-from wqmaster.errors import BadDocument, DatabaseError, StructureError
+from wqmaster.errors import AddressInvalid, BadDocument, DatabaseError, StructureError
 from wqmaster.jobs.molecule import Document, from_document
 
 # Time limit for finding the server.
@@ -46,7 +46,8 @@ class Store:
     """The database of one campaign.
 
     Raises:
-        DatabaseError: the address is not valid, or the server cannot be reached.
+        AddressInvalid: the address is not valid.
+        DatabaseError: the server cannot be reached.
     """
 
     def __init__(self, uri: str, campaign: Campaign) -> None:
@@ -54,10 +55,7 @@ class Store:
         self.campaign = campaign
         problem = address.why_not(uri)
         if problem is not None:
-            raise DatabaseError(
-                f"'database: uri:' is not a valid MongoDB URI: {problem}",
-                code=ErrorCode.DATABASE_ADDRESS_INVALID,
-            )
+            raise AddressInvalid(f"'database: uri:' is not a valid MongoDB URI: {problem}")
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # warnings quote option values, even secret ones
@@ -73,9 +71,8 @@ class Store:
             self._client.admin.command("ping")
         except (InvalidURI, ValueError):
             # The error can quote part of the password.
-            raise DatabaseError(
-                f"'database: uri:' is not a valid MongoDB URI: {redacted(uri)}",
-                code=ErrorCode.DATABASE_ADDRESS_INVALID,
+            raise AddressInvalid(
+                f"'database: uri:' is not a valid MongoDB URI: {redacted(uri)}"
             ) from None
         except PyMongoError as error:
             hint = "check that the server is running, and check 'database: uri:'"

@@ -6,12 +6,10 @@ from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError
 
 from wqmaster.campaign.models import Campaign, MoleculeFields, ReferenceAtoms
+from wqmaster.campaign.molecule_fields import REFERENCE_ATOM
 from wqmaster.jobs.ground_states import GROUND_STATES
 from wqmaster.jobs.molecule import NUMBER_OF, SYMBOLS, Document
 
-# The field with the name of the campaign that a reference atom belongs to. Queries leave out
-# documents that have it, so no user's document should have a field of this name by chance.
-REFERENCE_ATOM = "wqmaster_reference_atom"
 _DUPLICATE_KEY_CODE = 11000
 
 

@@ -54,7 +54,7 @@ class Revival:
     def _died(self, why: str, lived: float) -> None:
         now = time.monotonic()
         due = self._restarts.died(now, lived)
-        self.trouble = f"{why}; the run starts it again (log: {self._mongod.log})"
+        self.trouble = f"{why}; the run will start it again (log: {self._mongod.log})"
         log.error("%s; the next start is due in %.0f s", why, due - now)
 
     def _start(self) -> None:

@@ -1,6 +1,6 @@
 """Which values of a campaign become labels, and which geometry they belong to."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from wqmaster.campaign.models import nearest
@@ -32,6 +32,8 @@ class Wishes:
     frames: bool = False  # all evaluations of an optimization
     energy: str | None = None  # name of the value
     charges: str | None = None
+    # Whether the command has options that name the values (--energy, --charges).
+    has_options: bool = True
 
 
 @dataclass(frozen=True)
@@ -77,12 +79,7 @@ def labels_of(recipe: Recipe, wishes: Wishes) -> Labels:
     names = [call.name for call in step.parsers]
     if wishes.frames:
         if "frames" not in names:
-            raise _wrong(
-                recipe,
-                f"step '{step.request.name}' has no parser 'frames', so only its final geometry "
-                f"can be exported; add the parser, and run '{this_command()} reparse --write', "
-                "which needs kept archives",
-            )
+            raise _without_frames(recipe, f"step '{step.request.name}' has")
         return Labels(step, {"frames": "frames"})
     values = {}
     for label, wish, known in (
@@ -97,7 +94,7 @@ def labels_of(recipe: Recipe, wishes: Wishes) -> Labels:
             raise _wrong(
                 recipe,
                 f"step '{step.request.name}' has no parser '{wish}' for --{label}; "
-                f"{nearest(wish, names)}",
+                f"{nearest(wish, _candidates(label, names))}",
             )
         name = wish or next((name for name in known if name in names), None)
         if name is not None:
@@ -108,13 +105,49 @@ def labels_of(recipe: Recipe, wishes: Wishes) -> Labels:
             _check_charges(recipe, wish)
     if "energy" not in values:
         raise _wrong(
-            recipe,
-            f"step '{step.request.name}' has no energy; name its parser with --energy "
-            f"({', '.join(names) or 'the step has no parsers'})",
+            recipe, f"step '{step.request.name}' has no energy; {_energy_hint(wishes, names)}"
         )
     foreign = _foreign(step, values)
     source, value, stays = _geometry(recipe, step, wishes.geometry)
     return Labels(step, values, source, value, stays, foreign, tuple(_doubts(step, foreign)))
+
+
+def _without_frames(recipe: Recipe, who_has: str) -> CampaignError:
+    """The error for a campaign that stores no frames; `who_has` begins its message."""
+    return _wrong(
+        recipe,
+        f"{who_has} no parser 'frames', so only final geometries can be exported; leave out "
+        f"--frames, or add the parser and run '{this_command()} reparse --write', which needs kept "
+        "archives",
+    )
+
+
+def _may_be(label: str, name: str) -> bool:
+    """Whether the parser `name` can provide a label.
+
+    The units of values that are not common quantities are not known here, so those can.
+    """
+    quantity, charges = QUANTITIES.get(name), QUANTITIES["charges"]
+    if quantity is None:
+        return True
+    if label == "energy":
+        return name in _TOTAL_ENERGIES
+    return (quantity.unit, quantity.shape) == (charges.unit, charges.shape)
+
+
+def _candidates(label: str, names: Iterable[str]) -> list[str]:
+    """Those of the parsers `names` that --energy or --charges can name, sorted."""
+    return sorted({name for name in names if _may_be(label, name)})
+
+
+def _energy_hint(wishes: Wishes, names: Iterable[str]) -> str:
+    """What to do if none of the parsers `names` is known to return an energy."""
+    found = _candidates("energy", names)
+    if wishes.energy is not None and found:
+        return nearest(wishes.energy, found)
+    if not wishes.has_options or not found:
+        return f"add the parser '{ENERGIES[0]}'"
+    return f"add the parser '{ENERGIES[0]}', or name one with --energy ({', '.join(found)})"
 
 
 def _check_charges(recipe: Recipe, name: str) -> None:
@@ -123,9 +156,9 @@ def _check_charges(recipe: Recipe, name: str) -> None:
     Raises:
         CampaignError: it is one.
     """
-    quantity, meant = QUANTITIES.get(name), QUANTITIES["charges"]
-    if quantity is None or (quantity.unit, quantity.shape) == (meant.unit, meant.shape):
+    if _may_be("charges", name):
         return
+    quantity = QUANTITIES[name]
     raise _wrong(
         recipe,
         f"--charges {name}: '{name}' does not hold atomic charges (it is: {_meaning(quantity)}); "
@@ -141,9 +174,9 @@ def _check_total(recipe: Recipe, name: str) -> None:
     Raises:
         CampaignError: it is one.
     """
-    quantity = QUANTITIES.get(name)
-    if quantity is None or name in _TOTAL_ENERGIES:
+    if _may_be("energy", name):
         return
+    quantity = QUANTITIES[name]
     unit = f", in {quantity.unit}" if quantity.unit else ""
     raise _wrong(
         recipe,
@@ -166,13 +199,11 @@ def _step(recipe: Recipe, wishes: Wishes) -> StepRecipe:
     for step in reversed(recipe.steps):
         if wanted & {call.name for call in step.parsers}:
             return step
+    if wishes.frames:
+        raise _without_frames(recipe, "the campaign has")
     named = " or ".join(f"'{name}'" for name in sorted(wanted))
     known = {call.name for step in recipe.steps for call in step.parsers}
-    raise _wrong(
-        recipe,
-        f"no step has the parser {named}; add the parser, or name one that a step has with "
-        f"--energy ({', '.join(sorted(known)) or 'no step has parsers'})",
-    )
+    raise _wrong(recipe, f"no step has the parser {named}; {_energy_hint(wishes, known)}")
 
 
 def _foreign(step: StepRecipe, values: dict[str, str]) -> tuple[str, ...]:

@@ -22,6 +22,10 @@ def accept_recipes(sources: Sequence[Source], *, mixed: bool) -> None:
     names = ", ".join(source.name for source in sources)
     if not any(found.values()):
         path = sources[0].recipe.loaded.typed
+        others = sum(source.unselected() for source in sources)
+        if others:
+            done = "1 document" if others == 1 else f"{others:,} documents"
+            raise NothingMatches(f"{names}: the query selects none of {done} with results")
         raise NothingMatches(
             f"{names}: there are no results to export; compute some: {this_command()} run {path}"
         )

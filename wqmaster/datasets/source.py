@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from wqmaster.campaign.molecule_fields import REFERENCE_ATOM
 from wqmaster.database.audits import Noise
 from wqmaster.database.documents import Store
-from wqmaster.database.reference_atoms import REFERENCE_ATOM, is_asked_for
+from wqmaster.database.reference_atoms import is_asked_for
 from wqmaster.database.result_reader import WithValues
 from wqmaster.datasets.base import Level
 from wqmaster.datasets.frame import Floats, Frame
@@ -102,6 +103,10 @@ class Source:
     def recipes(self) -> dict[tuple[str | None, bool], int]:
         """The number of results, by the recipe's hash and whether they were adopted."""
         return self._recipes
+
+    def unselected(self) -> int:
+        """The number of results, including those that the query does not select."""
+        return sum(self._store.reader.count(self.labels.name, self._store.selecting({})).values())
 
     @cached_property
     def _recipes(self) -> dict[tuple[str | None, bool], int]:

@@ -61,6 +61,8 @@ def examine(path: Path | None, environ: Mapping[str, str]) -> tuple[list[Finding
     findings = [*file, *_all(case, CHECKS, CHECKS_TIMEOUT_SECONDS)]
     findings = [finding.hiding(case.secrets) for finding in findings]
     wrong = any(finding.state == "wrong" for finding in findings)
+    # The address is in the campaign file.
+    broken |= any(finding.code is ErrorCode.DATABASE_ADDRESS_INVALID for finding in findings)
     return findings, 2 if broken else 3 if wrong else 0
 
 

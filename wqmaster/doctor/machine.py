@@ -12,6 +12,7 @@ import wqmaster
 from wqmaster.campaign.workers import BatchWorkers, LocalWorkers, Workers
 from wqmaster.doctor.finding import Case, Check, Finding
 from wqmaster.error_codes import ErrorCode
+from wqmaster.run.this_machine import missing_cores, missing_hook
 from wqmaster.system.processes import threads_of
 
 _OLDEST_PYTHON = (3, 11)
@@ -120,8 +121,32 @@ def processes(case: Case) -> Iterator[Finding]:
         yield Finding("processes", "ok", seen)
 
 
+def cores(case: Case) -> Iterator[Finding]:
+    """Check that this machine has the cores that one job uses, if jobs run on it."""
+    if case.loaded is None or case.engine is None:
+        return
+    lack = missing_cores(case.loaded, case.engine)
+    if lack is not None:
+        seen, _, fix = lack.message.partition("; ")
+        yield Finding("cores", "warning", seen, fix, lack.code)
+
+
+def notify(case: Case) -> Iterator[Finding]:
+    """Check that the program that hears of events exists."""
+    if case.loaded is None or case.loaded.campaign.notify is None:
+        return
+    lack = missing_hook(case.loaded)
+    if lack is None:
+        yield Finding("notify", "ok", "its program or address was not called")
+        return
+    fix = f"correct 'notify: {{command: ...}}' in {case.loaded.source.path}"
+    yield Finding("notify", "wrong", lack.message, fix, lack.code)
+
+
 CHECKS = (
     Check("python", python),
     Check("open files", files),
     Check("processes", processes),
+    Check("cores", cores),
+    Check("notify", notify),
 )

@@ -76,7 +76,9 @@ trouble='' trouble_code=127 before=: key=
 step() {
     name=$1 outputs=$2 first=$3
     shift 3
-    out=$top/out/$job/$name
+    # Relative, and so in the sandbox wherever it is: an absolute path would make a second one if the
+    # sandbox was moved.
+    out=../out/$job/$name
     mkdir -p "$out" || die "cannot make a folder for outputs"
     clean=
     for file in $first; do
@@ -123,8 +125,8 @@ step() {
     case $code in 137 | 143) [ "$timed_out" = 1 ] || { sleep 2 & wait $!; } ;; esac
     # A program that fails because the disk is full need not say so, or cannot.
     if [ "$code" -ne 0 ] && [ -n "$ran" ]; then
-        head -c 1000000 /dev/zero > "$top/probe" 2> /dev/null || die "disk full" 28
-        rm -f "$top/probe"
+        head -c 1000000 /dev/zero > ../probe 2> /dev/null || die "disk full" 28
+        rm -f ../probe
     fi
     there=
     for file in $outputs; do
@@ -137,7 +139,7 @@ step() {
     done
     # shellcheck disable=SC2086  # a list of plain names
     [ -z "$there" ] || cp $there "$out/" || die "disk full" 28
-    echo "step $job $name $code $((now - started)) $timed_out$used" >> "$top/out/manifest"
+    echo "step $job $name $code $((now - started)) $timed_out$used" >> ../out/manifest
     return "$code"
 }
 
@@ -162,18 +164,18 @@ mkdir out || die "cannot make a folder for outputs"
 
 job=0
 while [ -d "$job" ]; do
-    cd "$job" || die "cannot enter the folder of job $job"
+    cd -P "$job" || die "cannot enter the folder of job $job"
     clock
     deadline=$((now + limit * 100))
     # shellcheck disable=SC1091  # written by the master
     . ./job.sh
-    cd "$top" || die "cannot return to the sandbox"
+    cd -P .. || die "cannot return to the sandbox"
     next=$((job + 1))
     if [ -d "$next" ]; then rm -rf "$job"; fi
     job=$next
 done
 
-cd out || die "cannot enter the folder of outputs"
+cd -P out || die "cannot enter the folder of outputs"
 find . -type f ! -name manifest -exec wc -c {} + > ../sizes || die "cannot determine file sizes"
 while read -r size file; do
     case $file in

@@ -109,7 +109,7 @@ class LastingFactory:
                 f"no factory is running, and a new one does not help: {self._why}; next try {when}"
             )
             return Trouble(TroubleKind.FACTORY_FAILING, text)
-        text = f"{self._why}; the factory is started again {when}"
+        text = f"{self._why}; the factory will be started again {when}"
         return Trouble(TroubleKind.FACTORY_RESTARTS, text, str(self._deaths))
 
     def last(self) -> list[str]:

@@ -23,6 +23,7 @@ from wqmaster.recipe.names import (
     program_named,
     resolve_parser,
 )
+from wqmaster.recipe.output_key import check_output_key
 from wqmaster.recipe.recipe import ParserCall, Recipe, StepRecipe
 from wqmaster.recipe.reference_atoms import check_reference_atoms
 from wqmaster.recipe.task_function import TaskFunction, blaming
@@ -330,6 +331,7 @@ def resolve(loaded: LoadedCampaign, *, runs: bool = True) -> Recipe:
     for step in steps:
         with blaming(loaded, step.function):
             fields += listed(step.function.traits, "fields", str, step.request.loaded)
+    check_output_key(loaded, fields)
     ours = all(is_ours(function.name) for function in functions)
     return Recipe(
         steps=steps,

@@ -21,7 +21,7 @@ from wqmaster.database.private_server import Mongod
 from wqmaster.database.reasons import is_about_query, reason
 from wqmaster.engines import choosing
 from wqmaster.error_codes import ErrorCode
-from wqmaster.errors import DatabaseError, FolderError, NothingMatches
+from wqmaster.errors import AddressInvalid, DatabaseError, FolderError, NothingMatches
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run import campaign_folder
 from wqmaster.run.collector.pool import Collectors
@@ -85,6 +85,7 @@ def opened(loaded: LoadedCampaign, *, existing: bool = False) -> Iterator[Store]
     With `existing`, no private server is created.
 
     Raises:
+        AddressInvalid: the database's address is not valid.
         CampaignError: the database refused the campaign's query.
         DatabaseError: the database cannot be reached, or fails while the store is in use.
         NothingMatches: there is no private server yet, and `existing` is set.
@@ -103,11 +104,9 @@ def opened(loaded: LoadedCampaign, *, existing: bool = False) -> Iterator[Store]
             uri = stack.enter_context(mongod(loaded).used())
         try:
             store = Store(uri, loaded.campaign)
-        except DatabaseError as error:
-            if error.code is not ErrorCode.DATABASE_ADDRESS_INVALID:
-                raise
+        except AddressInvalid as error:
             where = loaded.source.where("database", "uri")
-            raise DatabaseError(f"{where}: {error.message}", code=error.code) from None
+            raise AddressInvalid(f"{where}: {error.message}") from None
         stack.callback(store.close)
         try:
             yield store

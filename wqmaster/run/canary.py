@@ -95,7 +95,9 @@ class CanaryMeter:
                 self._command,
                 retries_go_on=True,
             )
-        reason = f"the first {self._jobs} documents go first, and {self._decided} have a verdict"
+        reason = (
+            f"waiting for the first {self._jobs} documents, {self._decided} of which have a verdict"
+        )
         return Hold(HoldKind.CANARY, reason, is_routine=True, retries_go_on=True)
 
     def room(self) -> Room:

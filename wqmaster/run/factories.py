@@ -7,6 +7,7 @@ from typing import Any
 
 from wqmaster import factory
 from wqmaster.campaign.loading import LoadedCampaign
+from wqmaster.campaign.service import run_command
 from wqmaster.campaign.workers import NoWorkers
 from wqmaster.engines import choosing
 from wqmaster.error_codes import ErrorCode
@@ -51,12 +52,12 @@ def factory_plan(recipe: Recipe) -> Plan:
             live = store.presence.published()
         if live is None or not live.get("port"):
             if campaign.workers.managed:
-                command = f"{this_command()} run {loaded.typed}"
+                command = run_command(loaded.source.path)
                 message = f"the campaign is not running; '{command}' starts it and its factory"
                 raise CampaignError(message, code=ErrorCode.MASTER_NOT_RUNNING)
             raise loaded.source.error(
                 f"the campaign is not running, so its port is unknown; start it with "
-                f"'{this_command()} run {loaded.typed}', or set "
+                f"'{run_command(loaded.source.path)}', or set "
                 "'engine: {port: N}' (or a project name, 'engine: {name: NAME, catalog: HOST}')",
                 "engine",
                 code=ErrorCode.MASTER_NOT_RUNNING,
@@ -149,5 +150,5 @@ def why_no_factory(loaded: LoadedCampaign) -> str:
             return f"no factory: {_LOCAL_ENGINE}"
     how = f"'{this_command()} factory {loaded.typed} --start' starts one"
     if campaign.workers.managed:
-        how = f"'{this_command()} run {loaded.typed}' starts one"
+        how = f"'{run_command(loaded.source.path)}' starts one"
     return f"no factory was started for this campaign; {how}"

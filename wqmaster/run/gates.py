@@ -171,11 +171,11 @@ class SpoolGate:
         size = self._progress.spooled_bytes / (1 << 20)
         if self._max_size is not None and size > self._max_size:
             reason = (
-                f"{waiting:,} returned jobs with {size:,.0f} MB wait to be committed; 'limits: "
-                f"{{spool: ...}}' allows {self._max_size:,} MB"
+                f"{waiting:,} returned jobs with {size:,.0f} MB are waiting to be committed; "
+                f"'limits: {{spool: ...}}' allows {self._max_size:,} MB"
             )
             return Hold(HoldKind.SPOOL, reason)
         if waiting <= self._max_jobs * (_FACTOR_IN_TROUBLE if self._in_trouble() else 1):
             return None
-        reason = f"{waiting:,} returned jobs wait to be committed"
+        reason = f"{waiting:,} returned jobs are waiting to be committed"
         return Hold(HoldKind.SPOOL, reason, is_routine=True)

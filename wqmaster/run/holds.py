@@ -34,7 +34,9 @@ class Hold:
     retries_go_on: bool = False
 
     def __str__(self) -> str:
-        return self.reason if self.command is None else f"{self.reason}; to go on: {self.command}"
+        # The reason of a pause says that the run is paused.
+        text = self.reason if self.kind is HoldKind.PAUSE else f"held: {self.reason}"
+        return text if self.command is None else f"{text}; to go on: {self.command}"
 
     def published(self) -> dict[str, str | bool | None]:
         """The hold as the database holds it for `wqmaster status`."""
@@ -44,6 +46,11 @@ class Hold:
             "command": self.command,
             "is_routine": self.is_routine,
         }
+
+
+def state_of(kind: str | None) -> str:
+    """The state of a run with a hold of this kind: paused by a user, or held."""
+    return "paused" if kind == HoldKind.PAUSE else "held"
 
 
 def quoted(text: str) -> str:

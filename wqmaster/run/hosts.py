@@ -39,6 +39,8 @@ _OTHERS_PART = 0.5
 # How long a host is blocked at first; each further time is twice as long.
 FIRST_BLOCK_SECONDS = 900.0
 MAX_BLOCK_SECONDS = 86_400.0
+# How long the engine blocks a host that stays blocked until a user unblocks it: ten years.
+FOREVER_SECONDS = 3.2e8
 # After this many tasks without a strike, the next block is half as long.
 _FORGIVING_TASKS = 20
 # How many hosts are remembered, and how many of them are published for `wqmaster status --hosts`.
@@ -150,8 +152,9 @@ class Hosts:
         host.reason = reason
         host.blocks += 1
         host.row = 0.0
-        log.warning("host %s is not used for %.0f s: %s", quoted(name), seconds, reason)
-        self._block(name, seconds)
+        how_long = f"for {seconds:.0f} s" if math.isfinite(seconds) else "until it is unblocked"
+        log.warning("host %s is not used %s: %s", quoted(name), how_long, reason)
+        self._block(name, min(seconds, FOREVER_SECONDS))
 
     # --- called for a user -------------------------------------------------------------------
 

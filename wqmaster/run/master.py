@@ -263,7 +263,7 @@ class Master:
                 hold = None
         before, self.progress.hold = self.progress.hold, hold
         if hold is not None and not hold.is_routine and (before is None or before.is_routine):
-            log.warning("held: %s", hold)
+            log.warning("%s", hold)
 
     def _send(self, fed: list[Fed]) -> int:
         """Send tasks for `fed`; return how many."""

@@ -27,6 +27,25 @@ _SNAPSHOT_INTERVAL_SECONDS = 1.0
 _END_SECONDS = 5.0
 
 
+def hook_words(loaded: LoadedCampaign) -> list[str]:
+    """The program that `notify:` names and its arguments, as they are called; [] if it names none.
+
+    Raises:
+        CampaignError: the program does not exist.
+    """
+    settings = loaded.campaign.notify
+    words = [] if settings is None else settings.words
+    if words and "/" in words[0]:
+        words[0] = str(loaded.source.path.parent.absolute() / words[0])
+    if words and shutil.which(words[0]) is None:
+        raise loaded.source.error(
+            f"the program '{words[0]}' does not exist or may not be executed",
+            *("notify", "command"),
+            code=ErrorCode.PROGRAM_MISSING,
+        )
+    return words
+
+
 class Hooks:
     """Tells a user's program or address what happens to a run.
 
@@ -35,22 +54,12 @@ class Hooks:
     """
 
     def __init__(self, loaded: LoadedCampaign, settings: Notify) -> None:
-        beside = loaded.source.path.parent.absolute()
-        words = settings.words
-        if words and "/" in words[0]:
-            words[0] = str(beside / words[0])
-        if words and shutil.which(words[0]) is None:
-            raise loaded.source.error(
-                f"the program '{words[0]}' does not exist or may not be executed",
-                *("notify", "command"),
-                code=ErrorCode.PROGRAM_MISSING,
-            )
         logs = loaded.folder / "logs"
         configuration = HookConfiguration(
-            words=words,
+            words=hook_words(loaded),
             url=settings.url,
             timeout=settings.timeout,
-            folder=str(beside),
+            folder=str(loaded.source.path.parent.absolute()),
             log=str(logs / "notify.log"),
         )
         first = configuration.model_dump_json().encode() + b"\n"
@@ -137,19 +146,20 @@ class Outward:
             logs = self._loaded.folder / "logs"
             self._numbers = Numbers(campaign.campaign, campaign.metrics, logs)
         try:
-            self.notify(campaign.notify)
+            self.notify(self._loaded)
         except CampaignError:
             self._end_numbers()
             raise
         return self
 
-    def notify(self, settings: Notify | None) -> None:
-        """Use these settings from now on.
+    def notify(self, loaded: LoadedCampaign) -> None:
+        """Use the settings of this form of the campaign from now on.
 
         Raises:
             CampaignError: the program does not exist.
         """
-        new = None if settings is None else Hooks(self._loaded, settings)
+        settings = loaded.campaign.notify
+        new = None if settings is None else Hooks(loaded, settings)
         if self._hooks is not None:
             self._hooks.end(self._progress, None)
         self._hooks = new

@@ -10,6 +10,7 @@ from typing import Any
 from wqmaster.database import stale
 from wqmaster.database.documents import Store
 from wqmaster.engines.base import EngineStats
+from wqmaster.jobs.failures import FailureClass
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run import stragglers
 from wqmaster.run.holds import Hold, quoted
@@ -173,13 +174,30 @@ class Progress:
     @property
     def speed(self) -> float:
         """The average rate of this run in jobs per second, including failed jobs."""
-        return (self.done + self.failed) / self.seconds if self.seconds else 0.0
+        return self.computed / self.seconds if self.seconds else 0.0
+
+    @property
+    def computed(self) -> int:
+        """Documents that this run has computed, with a result or a failure.
+
+        Canceled documents have failed without being computed.
+        """
+        return self.done + self.failed - self.failures[FailureClass.CANCELED.label]
+
+    @property
+    def outcome(self) -> str:
+        """How the run has ended, in words."""
+        if self.state is RunState.FINISHED and self.limit_left == 0 and self.left:
+            return "finished at its limit, with documents left"
+        return str(self.state)
 
     @property
     def seconds_left(self) -> float | None:
         """The remaining time at the current rate, in seconds; None if unknown, as during a hold."""
         if self.hold is not None and not self.hold.is_routine:
             return None
+        if self.left == 0:
+            return 0.0
         rate = self.rate.per_second()
         return self.left / rate if self.left is not None and rate > 0 else None
 
@@ -292,6 +310,8 @@ def time_left(progress: Progress) -> str:
     """How long the rest of the run will take: "3 min 05 s left"."""
     if progress.seconds_left is None:
         return "time left unknown"
+    if progress.left == 0:
+        return "nothing left"
     return f"{duration(progress.seconds_left)} left"
 
 

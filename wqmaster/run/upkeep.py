@@ -115,7 +115,7 @@ class Upkeep:
         worst = next((one for one in all_of_it if one.lasts), all_of_it[0] if overdue else None)
         if worst is not None:
             raise RunTroubled(
-                f"{worst.text}; the run ends because of '--exit-on-trouble', and what has returned "
-                "is kept",
+                f"{worst.text}; the run is ending because of '--exit-on-trouble', and what has "
+                "returned is kept",
                 code=worst.code,
             )

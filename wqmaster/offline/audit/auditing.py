@@ -221,7 +221,7 @@ def prepared(recipe: Recipe, store: Store, settings: Settings) -> Audit:
         CampaignError: the step's labels cannot be recomputed.
         NothingMatches: the step has no results of this recipe.
     """
-    labels = labels_of(recipe, Wishes(step=settings.step))
+    labels = labels_of(recipe, Wishes(step=settings.step, has_options=False))
     originals = Originals(recipe, store, labels)
     how = recomputation(recipe, labels, settings.tighter, originals.version())
     key = key_for(labels, settings)

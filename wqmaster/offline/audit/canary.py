@@ -57,7 +57,7 @@ def checked(recipe: Recipe) -> tuple[auditing.Settings, Labels] | None:
     if settings.step is not None and settings.step not in steps:
         hint = nearest(settings.step, steps)
         raise source.error(f"there is no step '{settings.step}'; {hint}", "audit", "step")
-    labels = labels_of(recipe, Wishes(step=settings.step))
+    labels = labels_of(recipe, Wishes(step=settings.step, has_options=False))
     if "gradient" not in labels.values:
         raise source.error(
             f"step '{labels.name}' has no parser 'gradient', so its forces cannot be audited; add "

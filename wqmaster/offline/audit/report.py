@@ -104,7 +104,7 @@ class Report:
                 f"  note        {noise.structures} structures are too few for intervals and "
                 "percentiles; draw a larger --sample"
                 if noise.structures > 1
-                else "  note        1 structure says nothing of the others; draw a larger --sample"
+                else "  note        1 structure cannot represent others; draw a larger --sample"
             )
         for stratum in self.strata:
             yield f"  {_size(stratum)}"

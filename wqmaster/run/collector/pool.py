@@ -163,7 +163,7 @@ class Collectors:
         """What collectors wait for, or why they do not run; None if they work."""
         if not self._down:
             return self._waits.reason if self._waits else None
-        many = "no collector is running" if not self._processes else "a collector ended"
+        many = "no collector is running" if not self._processes else "a collector has ended"
         return (
             f"{many}: {self._refusal or self._why} (log: {self._errors}); returned jobs stay in "
             f"the spool, and the next start is at {self._next_start}"

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from wqmaster import factory
+from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.campaign.models import Campaign
 from wqmaster.campaign.workers import NoWorkers
 from wqmaster.database.documents import Counts, Store
@@ -31,7 +32,7 @@ def control(
     workforce: Handle | None,
     local_count: Callable[[Campaign], int],
     count: Callable[[Store], Counts | None],
-    also: Mapping[str, Callable[[Any], None]],
+    also: Mapping[str, Callable[[LoadedCampaign], None]],
     staff: Staff | None = None,
 ) -> Control:
     """The control of a run by the master `token`.

@@ -19,7 +19,7 @@ from wqmaster.errors import NotAnswered, WqmasterError
 from wqmaster.recipe.resolving import resolve
 from wqmaster.run.control import stored
 from wqmaster.run.control.choice import Choice
-from wqmaster.run.control.wording import canceled, how_long, retried
+from wqmaster.run.control.wording import canceled, earlier_pause, how_long, retried
 from wqmaster.run.spool import Spool
 
 # Seconds between two looks for the answer.
@@ -126,7 +126,9 @@ class Alone:
 
     def _order(self, command: Command) -> Answer:
         before = self._store.commands.orders()
-        self._store.commands.save(stored.changed(before, command))
+        after = stored.changed(before, command)
+        self._store.commands.save(after)
+        details: dict[str, Any] = {"running": 0}
         host, until = command.arguments.get("host"), how_long(command.arguments)
         said = {
             Verb.PAUSE: "the next run starts paused",
@@ -136,7 +138,16 @@ class Alone:
         }
         if command.verb == Verb.RESUME and self._loaded.service is not None:
             said[Verb.RESUME] = "a running service continues the campaign within a minute"
-        return Answer(True, f"no master is running; {said[Verb(command.verb)]}", {"running": 0})
+        if command.verb == Verb.PAUSE:
+            earlier, replaced = earlier_pause(before, after)
+            said[Verb.PAUSE] += earlier
+            details |= replaced
+        if command.verb == Verb.UNBLOCK:
+            was_blocked = any(block.host == host for block in before.valid_blocks)
+            details |= {"host": host, "was_blocked": was_blocked}
+            if not was_blocked:
+                said[Verb.UNBLOCK] = f"{host} was not blocked"
+        return Answer(True, f"no master is running; {said[Verb(command.verb)]}", details)
 
     def _retry(self, command: Command) -> Answer:
         choice = Choice.of(command.arguments)

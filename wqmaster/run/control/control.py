@@ -5,6 +5,7 @@ after its tasks.
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
@@ -21,7 +22,14 @@ from wqmaster.run.control.choice import Choice
 from wqmaster.run.control.pausing import PauseGate
 from wqmaster.run.control.reloading import Reloader
 from wqmaster.run.control.steering import Steering
-from wqmaster.run.control.wording import canceled, counted, how_long, resumed, retried
+from wqmaster.run.control.wording import (
+    canceled,
+    counted,
+    earlier_pause,
+    how_long,
+    resumed,
+    retried,
+)
 from wqmaster.system.this_command import this_command
 
 log = logging.getLogger("wqmaster.master")
@@ -31,8 +39,6 @@ COMMANDS_INTERVAL_SECONDS = 1.0
 ORDERS_INTERVAL_SECONDS = 3.0
 # How long a command may keep the master from its tasks at a time.
 _STEP_SECONDS = 0.5
-# For how long a host is blocked if a user states no time: ten years.
-_FOREVER_SECONDS = 3.2e8
 
 
 @dataclass(frozen=True)
@@ -156,19 +162,19 @@ class Control:
         for host, block in valid.items():
             if self._blocked.get(host) == block:
                 continue
-            seconds = _FOREVER_SECONDS
+            seconds = math.inf
             if block.until is not None and orders.now is not None:
                 seconds = (block.until - orders.now).total_seconds()
             steering.hosts.block(host, seconds, f"blocked by {block.by}")
             self._blocked[host] = block
 
-    def _order(self, command: Command, steering: Steering) -> Orders:
-        """Change the orders in force by `command`; return the earlier ones."""
+    def _order(self, command: Command, steering: Steering) -> tuple[Orders, Orders]:
+        """Change the orders in force by `command`; return the earlier ones and the new ones."""
         before = self._commands.orders()
         after = stored.changed(before, command)
         self._commands.save(after)
         self._follow(after, steering)
-        return before
+        return before, after
 
     # --- commands ----------------------------------------------------------------------------
 
@@ -191,13 +197,13 @@ class Control:
         return _unknown(command)
 
     def _pause(self, command: Command, steering: Steering) -> Answer:
-        self._order(command, steering)
+        earlier, replaced = earlier_pause(*self._order(command, steering))
         running = steering.progress.sent
         more = f"; {counted(running, 'running job')} may finish" if running else ""
-        return Answer(True, f"paused{more}", {"running": running})
+        return Answer(True, f"paused{earlier}{more}", {"running": running, **replaced})
 
     def _resume(self, command: Command, steering: Steering) -> Answer:
-        before = self._order(command, steering)
+        before, _ = self._order(command, steering)
         ended = [str(hold.kind) for hold in steering.release()]
         if before.pause is not None and "pause" not in ended:
             ended.insert(0, "pause")
@@ -207,15 +213,20 @@ class Control:
     def _drain(self, command: Command, steering: Steering) -> Answer:
         returns = self._service is not None and self._service.follows_file
         if returns:
-            # Otherwise the service would soon take up the campaign again.
-            self._order(replace(command, verb=Verb.PAUSE, arguments={"reason": "drain"}), steering)
+            # Otherwise the service would soon take up the campaign again. A pause that is in force
+            # keeps its reason.
+            paused = self._commands.orders().pause is not None
+            arguments = {} if paused else {"reason": "drain"}
+            self._order(replace(command, verb=Verb.PAUSE, arguments=arguments), steering)
+        steering.drain()
+        steering.recall()  # jobs that no worker has are not in flight
         running = steering.progress.sent
-        ends = f"ends when {counted(running, 'job')} in flight have returned"
+        have = "has" if running == 1 else "have"
+        ends = f"ends when {counted(running, 'job')} in flight {have} returned"
         message = f"draining: the run {ends}"
         if returns:
             resume = f"{this_command()} resume {self._recipe.loaded.typed}"
             message = f"draining: the campaign {ends}, and stays paused until: {resume}"
-        steering.drain()
         return Answer(True, message, {"running": running})
 
     def _cancel(self, command: Command, steering: Steering) -> Steps:
@@ -237,7 +248,7 @@ class Control:
     def _block(self, command: Command, steering: Steering) -> Answer:
         host = str(command.arguments.get("host"))
         known = steering.hosts.knows(host)
-        before = self._order(command, steering)
+        before, _ = self._order(command, steering)
         if command.verb == Verb.UNBLOCK:
             was = any(block.host == host for block in before.valid_blocks)
             was = steering.hosts.unblock(host) or was  # the run itself may have blocked it

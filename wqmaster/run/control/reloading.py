@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from wqmaster.campaign.loading import load
+from wqmaster.campaign.loading import LoadedCampaign, load
 from wqmaster.campaign.models import Campaign
 from wqmaster.database.documents import Counts
 from wqmaster.database.orders import Answer
@@ -85,8 +85,8 @@ class Reloader:
 
     `asked_for` are the settings of the command line, which replace the file's. `apply` brings a
     new form of the recipe to the parts of the run besides the master, `count` counts the documents
-    of a new query, and `also` has further sections that may change, each with what takes its new
-    value.
+    of a new query, and `also` has further sections that may change, each with what takes the new
+    form of the campaign.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Reloader:
         asked_for: Mapping[str, Any] | None = None,
         apply: Callable[[Recipe], None] = lambda recipe: None,
         count: Callable[[], Counts | None] = lambda: None,
-        also: Mapping[str, Callable[[Any], None]] | None = None,
+        also: Mapping[str, Callable[[LoadedCampaign], None]] | None = None,
     ) -> None:
         self.recipe = recipe
         self._asked_for = dict(asked_for or {})
@@ -137,7 +137,7 @@ class Reloader:
         # These can still refuse a value, so they come first.
         for section, take in self._also.items():
             if section in changes.keys:
-                take(getattr(campaign, section))
+                take(recipe.loaded)
         steering.store.campaign = campaign
         steering.follow(recipe)
         self._apply(recipe)

@@ -32,6 +32,8 @@ def changed(orders: Orders, command: Command) -> Orders:
     match command.verb:
         case Verb.PAUSE:
             reason = arguments.get("reason")
+            if orders.pause is not None and not reason:
+                return orders  # the earlier pause states more
             return orders.paused(Pause(command.by, command.at, reason and _line(str(reason))))
         case Verb.RESUME:
             return orders.paused(None)

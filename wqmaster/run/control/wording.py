@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from wqmaster.database.orders import Answer
+from wqmaster.database.orders import Answer, Orders
 from wqmaster.jobs.molecule import shown_id
 from wqmaster.run.control.choice import Choice
 from wqmaster.run.control.stored import Canceled
@@ -66,3 +66,13 @@ def how_long(arguments: Mapping[str, Any]) -> str:
     """How long the host of a command `block` gets no tasks."""
     seconds = arguments.get("seconds")
     return "until it is unblocked" if seconds is None else f"for {duration(float(seconds))}"
+
+
+def earlier_pause(before: Orders, after: Orders) -> tuple[str, dict[str, Any]]:
+    """What the answer to `pause` states of an earlier pause, in words and as `details`."""
+    earlier = before.pause
+    if earlier is None:
+        return "", {"replaced": None}
+    if after.pause == earlier:
+        return f"; it was already {earlier}", {"replaced": None}
+    return f"; before, it was {earlier}", {"replaced": earlier.reason}

@@ -49,6 +49,7 @@ def report_of(progress: Progress) -> Report:
         seconds=progress.seconds,
         trouble=progress.trouble,
         hold=None if hold is None or hold.is_routine else str(hold),
+        hold_kind=None if hold is None or hold.is_routine else str(hold.kind),
         notes=tuple(progress.notes),
         limit_left=progress.limit_left,
     )

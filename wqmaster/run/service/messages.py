@@ -176,6 +176,7 @@ class Report(_Message):
     seconds: float = 0.0
     trouble: str | None = None
     hold: str | None = None
+    hold_kind: str | None = None
     notes: tuple[str, ...] = ()
     # How many documents the run may still feed (`--limit`); None: as many as there are.
     limit_left: int | None = None

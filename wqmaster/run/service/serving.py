@@ -22,6 +22,12 @@ log = logging.getLogger("wqmaster.service")
 # How often a campaign that has ended is looked at again. After a failure the time doubles.
 LOOK_INTERVAL_SECONDS = 60.0
 _MAX_LOOK_INTERVAL_SECONDS = 3600.0
+# The states of campaigns that have ended, after "has".
+_ENDED = {
+    SeatState.FINISHED: "finished before",
+    SeatState.STOPPED: "stopped before",
+    SeatState.FAILED: "failed before",
+}
 
 
 @dataclass
@@ -154,7 +160,11 @@ class Serving:
         entry.refused = reason
         kept = ""
         if entry.accepted is not None:
-            kept = f"; campaign '{entry.accepted.name}' goes on as before"
+            seat = self._seat(entry)
+            then = "goes on as before"
+            if seat is None or seat.ended:
+                then = "has ended" if seat is None else f"has {_ENDED[seat.state]}"
+            kept = f"; campaign '{entry.accepted.name}' {then}"
         self._event(f"refused: {reason}{kept}")
 
     def _examined(self, question: Examine, answer: Answer) -> None:
@@ -278,7 +288,7 @@ class Serving:
         if seat.state is SeatState.RESTARTING:
             why = text = f"restarting: {seat.error}"
         elif report.hold or report.trouble:
-            why, text = "waits", f"waits: {report.hold or report.trouble}"  # its numbers change
+            why, text = "waits", report.hold or f"waiting: {report.trouble}"  # its numbers change
         if why == self._waits.get(seat.name, ""):
             return
         self._waits[seat.name] = why

@@ -117,6 +117,12 @@ def shared_by(paths: Sequence[Path]) -> Shared:
                 f"{this_command()} serve FILE..."
             )
         return _of_service(load_service(folder / SERVICE_FILE), in_folder(folder.absolute()))
+    seen: dict[Path, Path] = {}
+    for path in paths:
+        real = path.resolve()
+        if real in seen:
+            raise UsageError(f"{seen[real]} and {path} are the same file; name it once")
+        seen[real] = path
     besides = {service_beside(path.absolute()) for path in paths}
     if len(besides) > 1:
         raise UsageError("these files belong to different services; serve files of one folder")

@@ -46,6 +46,7 @@ def progress_of(report: Report, stats: EngineStats) -> Progress:
         state=state,
         trouble=report.trouble,
         notes=list(report.notes),
+        limit_left=report.limit_left,
     )
 
 
@@ -61,6 +62,7 @@ class Row:
     state: SeatState
     progress: Progress
     hold: str | None = None  # why it sends no jobs now
+    hold_kind: str | None = None  # the `HoldKind` of that
     error: str | None = None  # why it ended, or why its process was started again
     exit_code: int = 0  # that of the error
 
@@ -83,6 +85,7 @@ class Row:
             "jobs_per_second": round(progress.rate.per_second(), 3),
             "seconds_left": None if self.hold else progress.seconds_left,
             "hold": self.hold,
+            "hold_kind": self.hold_kind,
             "trouble": progress.trouble,
             "error": self.error,
         }
@@ -111,6 +114,7 @@ def _row(seat: Seat, running: int, stats: EngineStats, used: float) -> Row:
         state=seat.state,
         progress=progress,
         hold=None if seat.ended else report.hold,
+        hold_kind=None if seat.ended else report.hold_kind,
         error=seat.error,
         exit_code=0 if finished is None else finished.exit_code,
     )
