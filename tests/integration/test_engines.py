@@ -137,6 +137,20 @@ def test_a_runner_whose_folder_is_moved_goes_on_there(tmp_path: Path) -> None:
             assert [step.files["stdout"] for step in found.steps] == [b"one\n", b"two\n"]
 
 
+def test_a_program_that_removes_its_folder_fails_no_other_job(tmp_path: Path) -> None:
+    """Once, a runner with relative paths could not go on from there."""
+    remove = Execution("first", ("sh", "-c", 'rm -rf "$PWD"; echo removed'))
+    jobs = [Job((remove, Execution("second", ("pwd",))), {}), Job((remove,), {})]
+    (tmp_path / "inputs.tar").write_bytes(wire.pack(jobs))
+    shutil.copyfile(RUNNER, tmp_path / "runner.sh")
+    subprocess.run(["sh", "runner.sh", "none", "60"], cwd=tmp_path, check=True)
+    with wire.Archive(tmp_path / "outputs.tar") as archive:
+        streams = [
+            [step.files["stdout"] for step in archive.outcome(number).steps] for number in range(2)
+        ]
+    assert streams == [[b"removed\n", f"{tmp_path}/0/second\n".encode()], [b"removed\n"]]
+
+
 def test_a_task_within_its_time_limit_is_not_ended(harness: Harness) -> None:
     """Once, Work Queue took a limit of minutes for one second; it checks every few seconds."""
     harness.submit("t", shell_job("sleep 12; echo done"), limit=60)

@@ -8,7 +8,8 @@ from wqmaster.jobs.job import Execution, Job
 from wqmaster.jobs.wire import job_script
 
 # A function `step` that prints each of its arguments in brackets.
-SHOW = 'step() { for word in "$@"; do printf "[%s]" "$word"; done; echo "<$#>"; }\n'
+ENTER = "enter() { :; }\n"
+SHOW = ENTER + 'step() { for word in "$@"; do printf "[%s]" "$word"; done; echo "<$#>"; }\n'
 NASTY = (
     "plain",
     "",
@@ -70,5 +71,5 @@ def test_the_environment_is_set_for_the_program_and_values_are_quoted() -> None:
 
 def test_the_next_step_runs_only_if_the_previous_one_succeeded() -> None:
     steps = tuple(Execution(name, ("x",)) for name in ("a", "b", "c"))
-    before = 'step() { echo "$1"; [ "$1" != b ]; }\n'
+    before = ENTER + 'step() { echo "$1"; [ "$1" != b ]; }\n'
     assert run(job_script(Job(steps, {})), before).stdout == "a\nb\n"

@@ -59,14 +59,15 @@ def test_inputs_are_a_tar_with_a_folder_for_each_job() -> None:
             if (handle := tar.extractfile(member))
         }
     assert found == {
-        "0/molecule.xyz": b"1\n\nH 0 0 0\n",
-        "0/.CHRG": b"0\n",
+        "0/a/molecule.xyz": b"1\n\nH 0 0 0\n",
+        "0/a/.CHRG": b"0\n",
         "0/job.sh": job_script(first).encode(),
-        "1/empty": b"",
-        "1/bytes": bytes(range(256)) * 5,
+        "1/b/empty": b"",
+        "1/b/bytes": bytes(range(256)) * 5,
         "1/job.sh": job_script(second).encode(),
     }
-    assert all(member.mode == 0o600 for member in members.values())
+    assert {member.mode for member in members.values() if member.isfile()} == {0o600}
+    assert {member.mode for member in members.values() if member.isdir()} == {0o700}
 
 
 def test_packing_the_same_jobs_twice_gives_the_same_bytes() -> None:

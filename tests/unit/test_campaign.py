@@ -82,7 +82,7 @@ def test_a_short_file_gets_the_documented_defaults(tmp_path: Path) -> None:
     assert (campaign.database.name, campaign.database.collection) == ("wqmaster", "molecules")
     assert campaign.engine.type == "auto"
     assert campaign.workers.type == "local"
-    assert campaign.bundle.size == 1
+    assert (campaign.bundle.size, campaign.bundle.time) == ("auto", 60)
     assert campaign.archive.compression == "none"
 
 
@@ -402,7 +402,7 @@ def test_a_wrong_value_is_refused_with_its_line_and_key(
         ("engine: {port: 70000}", "at most 65535"),
         ("engine: 3", "engine: must be the name of an engine or a mapping; it is 3"),
         ("workers: {type: local, count: 0}", "above 0"),
-        ("bundle: {size: 100000}", "at most 1000"),
+        ("bundle: {size: 100000}", "a whole number from 1 to 1,000"),
         ("resources: {cores: 1.5}", "must be a whole number"),
         ("submit: {query: [1]}", "submit.query"),
         ("archive: {compression: xz}", "must be 'gzip' or 'none'"),
@@ -432,8 +432,8 @@ def test_an_empty_address_of_the_database_is_refused_with_its_line(
 
 def test_a_wrong_value_is_shown_unless_it_may_be_secret(tmp_path: Path) -> None:
     for text, shown in (
-        ("bundle: {size: many}", "must be a whole number; it is 'many'"),
-        ("bundle: {size: '${SIZE}'}", "must be a whole number"),
+        ("bundle: {size: many}", "from 1 to 1,000; it is 'many'"),
+        ("bundle: {size: '${SIZE}'}", "from 1 to 1,000"),
         ("database: {uri: 17}", "must be text"),
     ):
         message = refused(tmp_path, f"{MINIMAL}{text}\n", {"SIZE": "secret"})
@@ -444,6 +444,12 @@ def test_all_errors_are_reported_each(tmp_path: Path) -> None:
     text = MINIMAL.replace("campaign: small", "campaign: a b") + "bundle: {size: 0}\n"
     lines = refused(tmp_path, text).splitlines()
     assert [line.split(" ")[0] for line in lines] == ["campaign.yaml:1:", "campaign.yaml:7:"]
+
+
+def test_a_name_that_the_runner_needs_is_refused(tmp_path: Path) -> None:
+    message = refused(tmp_path, MINIMAL.replace("name: gfn2", "name: shared"))
+    assert message.startswith("campaign.yaml:5: ")
+    assert "a step cannot be named 'shared'" in message
 
 
 def test_two_steps_with_the_same_name_are_refused(tmp_path: Path) -> None:

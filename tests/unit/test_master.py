@@ -81,6 +81,7 @@ class House:
         settings: Mapping[str, Any] = {
             "campaign": "test",
             "campaign_config": {"func_name": "wqmaster.tasks.command.run", "args": [step]},
+            "bundle": 1,
             **top,
         }
         path = folder / "campaign.yaml"
@@ -428,3 +429,28 @@ def test_many_failed_documents_do_not_delay_the_heartbeat(
     # A master that begins at this id does not examine earlier documents again.
     house.master(token="second", after=looked.passed).run()
     assert house.values == {11: 11.5}
+
+
+def test_jobs_are_bundled_once_their_times_are_known(tmp_path: Path) -> None:
+    house = House(tmp_path, well, bundle={"size": "auto", "time": 20})
+    house.fill(400)
+    house.progress.total = 400
+    house.master().run()
+    assert house.values == {n: n + 0.5 for n in range(1, 401)}
+    sizes = [task.jobs for task in house.engine.submitted]
+    assert set(sizes[:8]) == {1}
+    assert max(sizes) == 19  # each job takes a second
+    assert sizes[-1] == 1  # at the end, no slot waits for another
+    assert sum(sizes) == 400
+
+
+def test_only_the_job_that_ends_its_task_fails(tmp_path: Path) -> None:
+    def answer(job: SandboxedJob) -> Answer:
+        return TaskResult.NO_OUTPUT if b"37.5" in job.files["number"] else well(job)
+
+    house = House(tmp_path, answer, bundle=64)
+    house.fill(64)
+    house.master().run()
+    assert house.values.keys() == {*range(1, 65)} - {37}
+    assert {document for document, *_ in house.failures} == {37}
+    assert house.failures[-1][1:] == (3, "transfer", True)

@@ -6,7 +6,7 @@ An error states the file and line, what is wrong there, and the closest valid wo
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -95,6 +95,10 @@ class Kwargs(Model):
     mongo_output_key: str = Field(pattern=FIELD)
 
 
+# What the runner needs in a job's folder, beside the folders of the steps.
+RESERVED_NAMES = frozenset({"job.sh", "shared"})
+
+
 class CampaignConfig(Model):
     """`campaign_config`: the calculation."""
 
@@ -122,6 +126,12 @@ class CampaignConfig(Model):
     def _names_differ(self) -> "CampaignConfig":
         names = [step.name for step in self.args]
         for position, name in enumerate(names):
+            if name in RESERVED_NAMES:
+                raise PydanticCustomError(
+                    "step_reserved",
+                    "a step cannot be named '{name}', which is reserved for the runner",
+                    {"name": name, "keys": ("args", position, "name")},
+                )
             if name in names[:position]:
                 raise PydanticCustomError(
                     "step_twice",
@@ -246,10 +256,30 @@ class Engine(Model):
     debug: bool = False
 
 
+def _bundle_size(value: Any) -> int | str:
+    if value == "auto" or (isinstance(value, int) and value is not True and 0 < value <= 1000):
+        return cast("int | str", value)
+    raise PydanticCustomError("bundle_size", "must be 'auto', or a whole number from 1 to 1,000")
+
+
 class Bundle(Model):
     """`bundle`: how many jobs form one task."""
 
-    size: int = Field(default=1, gt=0, le=1000)
+    # A number of jobs, or "auto": as many as take `time`, by the times of earlier jobs.
+    size: Annotated[int | Literal["auto"], BeforeValidator(_bundle_size)] = "auto"
+    # How long the jobs of a task take together, in seconds.
+    time: Seconds = 60
+
+    @property
+    def fixed(self) -> int:
+        """The number of jobs if it is fixed, otherwise 1."""
+        return self.size if isinstance(self.size, int) else 1
+
+    @model_validator(mode="before")
+    @classmethod
+    def _size_alone(cls, data: Any) -> Any:
+        """`bundle: 20` is short for `bundle: {size: 20}`."""
+        return {"size": data} if isinstance(data, (int, str)) else data
 
 
 class Archive(Model):

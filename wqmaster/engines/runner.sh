@@ -3,11 +3,15 @@
 #
 #   sh runner.sh none|gzip SECONDS
 #
-# inputs.tar holds a folder per job (0, 1, ...), each with a file job.sh that calls `step` below.
-# outputs.tar holds JOB/STEP/FILE, and a `manifest` of exit codes, wall times, sizes and checksums:
-#   wqmaster 1 | host NAME | inputs SUM OF inputs.tar |
+# inputs.tar holds a folder per job (0, 1, ...), each with a file job.sh that calls `enter` and
+# `step` below, and a folder per step. A job runs in the folder of its last step, so that its files
+# need not be copied. Programs are started rarely, since each takes about 1 ms. Paths are relative, so
+# that a sandbox that is moved is not made again where it was.
+# outputs.tar holds JOB/STEP/FILE, the streams JOB/STEP:stdout and JOB/STEP:stderr, and a `manifest`
+# of exit codes, wall times, sizes and checksums:
+#   wqmaster 1 | host NAME |
 #   step JOB NAME EXIT HUNDREDTHS TIMED_OUT [SOFTWARE] | SUM  FILE | size BYTES FILE |
-#   cut BYTES FILE | end SUM OF THE LINES ABOVE
+#   SUM  inputs.tar | cut BYTES FILE | end SUM OF THE LINES ABOVE
 # SECONDS is the time limit of one job. Exit code 0 means that outputs.tar is complete.
 # Of a standard output or error that is larger than $bound bytes, which job.sh can set, only the
 # first and the last megabyte are returned; `cut` states its size.
@@ -51,12 +55,6 @@ clock() { # sets `now` in hundredths of a second, without a fork if /proc exists
     fi 2> /dev/null
 }
 
-# All processes of a job stay in one process group, so that ending the task ends them all (F21).
-if timeout --foreground 5 true 2> /dev/null; then
-    timeout="timeout --foreground -k 5"
-else
-    timeout="timeout -k 5"
-fi
 end_group() {
     if is_leader 2> /dev/null; then
         trap '' TERM
@@ -70,16 +68,23 @@ trap 'end_group; exit 143' TERM
 # the function to call in the program's process before the program; the key of its software.
 trouble='' trouble_code=127 before=: key=
 
+# What is returned, as words; a name has no blanks.
+names=
+# The folder that the job runs in, below its own, and the outputs in it.
+folder='' kept=''
+
+enter() { # STEP: the job runs in the folder of this step
+    folder=$1
+    cd -P "$job/$1" || die "cannot enter the folder of job $job"
+}
+
 # step NAME "OUTPUT..." "FILE TO REMOVE FIRST..." PROGRAM [ARGUMENT...]
 # An output +FILE is returned only if the program fails. First, OLD:NEW copies a file and OLD=NEW
-# renames one.
+# renames one. PROGRAM can be `env NAME=VALUE... PROGRAM`.
 step() {
     name=$1 outputs=$2 first=$3
     shift 3
-    # Relative, and so in the sandbox wherever it is: an absolute path would make a second one if the
-    # sandbox was moved.
-    out=../out/$job/$name
-    mkdir -p "$out" || die "cannot make a folder for outputs"
+    out=../$name
     clean=
     for file in $first; do
         case $file in
@@ -90,7 +95,7 @@ step() {
             *:*)
                 [ ! -f "${file%%:*}" ] || cp "${file%%:*}" "${file#*:}" || die "disk full" 28
                 ;;
-            *) clean="$clean $file" ;;
+            *) if [ -e "$file" ] || [ -h "$file" ]; then clean="$clean $file"; fi ;;
         esac
     done
     # shellcheck disable=SC2086  # a list of plain names
@@ -100,17 +105,19 @@ step() {
     left=$(((deadline - now + 99) / 100))
     timed_out=0 ran=
     if [ -n "$trouble" ]; then
-        : > "$out/stdout"
-        echo "runner.sh: $trouble" > "$out/stderr"
+        : > "$out:stdout"
+        echo "runner.sh: $trouble" > "$out:stderr"
         code=$trouble_code
     elif [ "$left" -gt 0 ]; then
-        # shellcheck disable=SC2086  # words
-        { $before && exec $timeout "$left" "$@"; } > "$out/stdout" 2> "$out/stderr" < /dev/null &
+        { $before && start "$@"; } > "$out:stdout" 2> "$out:stderr" < /dev/null &
         wait $!
         code=$? ran=1
+        # A program can remove the folder that it runs in.
+        [ -d "../$folder" ] || { mkdir "../$folder" && cd -P "../$folder"; } ||
+            die "cannot enter the folder of job $job"
     else
-        : > "$out/stdout"
-        : > "$out/stderr"
+        : > "$out:stdout"
+        : > "$out:stderr"
         code=124
     fi
     used=${key:+ $key}
@@ -125,62 +132,118 @@ step() {
     case $code in 137 | 143) [ "$timed_out" = 1 ] || { sleep 2 & wait $!; } ;; esac
     # A program that fails because the disk is full need not say so, or cannot.
     if [ "$code" -ne 0 ] && [ -n "$ran" ]; then
-        head -c 1000000 /dev/zero > ../probe 2> /dev/null || die "disk full" 28
-        rm -f ../probe
+        head -c 1000000 /dev/zero > ../../probe 2> /dev/null || die "disk full" 28
+        rm -f ../../probe
     fi
     there=
+    names="$names $job/$name:stdout $job/$name:stderr"
     for file in $outputs; do
         case $file in +*)
             [ "$code" -ne 0 ] || continue
             file=${file#+}
             ;;
         esac
-        if [ -f "$file" ] && [ ! -h "$file" ]; then there="$there $file"; fi
+        if [ -f "$file" ] && [ ! -h "$file" ]; then
+            there="$there $file" names="$names $job/$name/$file"
+        fi
     done
-    # shellcheck disable=SC2086  # a list of plain names
-    [ -z "$there" ] || cp $there "$out/" || die "disk full" 28
-    echo "step $job $name $code $((now - started)) $timed_out$used" >> ../out/manifest
+    if [ "$name" = "$folder" ]; then
+        kept=$there
+    elif [ -n "$there" ]; then
+        # shellcheck disable=SC2086  # a list of plain names
+        cp $there "$out/" || die "disk full" 28
+    fi
+    echo "step $job $name $code $((now - started)) $timed_out$used" >> ../../manifest
     return "$code"
+}
+
+start() { # PROGRAM [ARGUMENT...]: becomes the program, with its time limit
+    if [ "$1" = env ]; then
+        shift
+        while :; do
+            case $1 in -*) exec $timeout "$left" env "$@" ;; *=*) ;; *) break ;; esac
+            case ${1%%=*} in
+                '' | [0-9]* | *[!A-Za-z0-9_]*) exec $timeout "$left" env "$@" ;;
+            esac
+            export "${1?}"
+            shift
+        done
+    fi
+    exec $timeout "$left" "$@"
+}
+
+# What jobs leave behind, as words, how many files that is, and when the job began.
+junk='' pieces=0 job_began=0
+
+tidy() { # removes what the job has left, at once if it took a while, else with that of later jobs
+    for file in * .[!.]* ..?*; do
+        if [ ! -e "$file" ] && [ ! -h "$file" ]; then continue; fi
+        case $file in
+            *[!A-Za-z0-9._-]*) rm -rf "./$file" ;;
+            *) case " $kept " in
+                *" $file "*) ;;
+                *) junk="$junk $job/$folder/$file" pieces=$((pieces + 1)) ;;
+            esac ;;
+        esac
+    done
+    clock
+    if [ $((now - job_began)) -ge 100 ] || [ "$pieces" -ge 200 ]; then
+        # shellcheck disable=SC2086  # a list of plain names
+        [ -z "$junk" ] || (cd -P ../.. && rm -rf $junk) || die "cannot remove files"
+        junk='' pieces=0
+    fi
+}
+
+returned() { # COMMAND...: runs it with the names of all files that are returned
+    if [ ${#names} -lt 100000 ]; then
+        # shellcheck disable=SC2086  # a list of plain names
+        "$@" $names
+    else
+        # shellcheck disable=SC2086  # a list of plain names
+        printf '%s\n' $names | xargs "$@"
+    fi
 }
 
 bound=67108864
 part=1000000
 shorten() { # FILE: leaves out the middle
-    head -c $part "$1" > ../short &&
-        printf '\n\n[wqmaster: the middle of this file was left out]\n\n' >> ../short &&
-        tail -c $part "$1" >> ../short && mv -f ../short "$1"
+    head -c $part "$1" > short &&
+        printf '\n\n[wqmaster: the middle of this file was left out]\n\n' >> short &&
+        tail -c $part "$1" >> short && mv -f short "$1"
 }
 
-sum=$(sha256sum < inputs.tar) || die "cannot compute checksums"
-tar -xf inputs.tar || die "cannot unpack inputs.tar"
-rm -rf out outputs.tar
-mkdir out || die "cannot make a folder for outputs"
+if [ -e manifest ] || [ -e outputs.tar ]; then rm -rf manifest outputs.tar; fi
+# All processes of a job stay in one process group, so that ending the task ends them all (F21).
+if timeout --foreground 1800 tar -xf inputs.tar 2> /dev/null; then
+    timeout="timeout --foreground -k 5"
+else
+    timeout="timeout -k 5" # of busybox
+    tar -xf inputs.tar || die "cannot unpack inputs.tar"
+fi
 {
     echo "wqmaster 1"
     read -r host < /proc/sys/kernel/hostname 2> /dev/null || host=$(uname -n)
     echo "host $host"
-    echo "inputs ${sum%% *}"
-} > out/manifest || die "disk full" 28
+} > manifest || die "disk full" 28
 
 job=0
-while [ -d "$job" ]; do
-    cd -P "$job" || die "cannot enter the folder of job $job"
+while [ -f "$job/job.sh" ]; do
     clock
+    job_began=$now
     deadline=$((now + limit * 100))
-    # shellcheck disable=SC1091  # written by the master
-    . ./job.sh
-    cd -P .. || die "cannot return to the sandbox"
+    # shellcheck disable=SC1090  # written by the master
+    . "./$job/job.sh"
     next=$((job + 1))
-    if [ -d "$next" ]; then rm -rf "$job"; fi
-    job=$next
+    if [ -f "../../$next/job.sh" ]; then tidy; fi
+    cd -P ../.. || die "cannot return to the sandbox"
+    job=$next kept=
 done
 
-cd -P out || die "cannot enter the folder of outputs"
-find . -type f ! -name manifest -exec wc -c {} + > ../sizes || die "cannot determine file sizes"
+returned wc -c > sizes || die "cannot determine file sizes"
 while read -r size file; do
     case $file in
         total) continue ;;
-        */stdout | */stderr)
+        *:stdout | *:stderr)
             if [ "$size" -gt "$bound" ]; then
                 shorten "$file" || die "disk full" 28
                 echo "cut $size $file"
@@ -189,14 +252,21 @@ while read -r size file; do
             ;;
     esac
     echo "size $((size)) $file"
-done < ../sizes >> manifest || die "disk full" 28
-# shellcheck disable=SC2094  # find skips the manifest
-find . -type f ! -name manifest -exec sha256sum {} + >> manifest || die "cannot compute checksums"
-sum=$(sha256sum < manifest) || die "cannot compute checksums"
+done < sizes >> manifest || die "disk full" 28
+returned sha256sum inputs.tar >> manifest || die "cannot compute checksums"
+sum=$(sha256sum manifest) || die "cannot compute checksums"
 echo "end ${sum%% *}" >> manifest || die "disk full" 28
+archive() { # writes the archive to standard output
+    if [ ${#names} -lt 100000 ]; then
+        # shellcheck disable=SC2086  # a list of plain names
+        tar -cf - manifest $names
+    else
+        # shellcheck disable=SC2086  # a list of plain names
+        printf '%s\n' manifest $names | tar -cf - -T -
+    fi
+}
 if [ "$compression" = gzip ]; then
-    tar -cf - . | gzip -1 > ../outputs.part || die "disk full" 28
+    archive | gzip -1 > outputs.tar || die "disk full" 28
 else
-    tar -cf ../outputs.part . || die "disk full" 28
+    archive > outputs.tar || die "disk full" 28
 fi
-mv ../outputs.part ../outputs.tar

@@ -189,7 +189,9 @@ class Archive:
         self._paths: dict[int, dict[tuple[str, str], str]] = {}
         for found in self._manifest.sums:
             job, step, name = path_parts(found)
-            self._paths.setdefault(job, {})[step, name] = found
+            if self._paths.setdefault(job, {}).setdefault((step, name), found) != found:
+                self._file.close()
+                raise ArchiveError(f"the archive holds '{name}' of '{step}' twice")
 
     def _read_manifest(self) -> Manifest:
         place = self._members.pop("manifest", None)

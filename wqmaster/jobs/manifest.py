@@ -8,10 +8,13 @@ from typing import Any
 
 from wqmaster.errors import ArchiveError
 
-# JOB/STEP/FILE. A job's number has no leading zeros, so that each job has a single name.
+# JOB/STEP/FILE, or JOB/STEP:STREAM (in archives of earlier versions, a stream is a file of its
+# step). A job's number has no leading zeros, so that each job has a single name.
 _JOB = r"0|[1-9][0-9]{0,5}"
 _WORD = r"(?!\.\.?(?:/|$))[A-Za-z0-9_.][A-Za-z0-9._-]{0,254}"
-FILE_PATH = re.compile(rf"(?P<job>{_JOB})/(?P<step>{_WORD})/(?P<file>{_WORD})")
+FILE_PATH = re.compile(
+    rf"(?P<job>{_JOB})/(?P<step>{_WORD})(?:/(?P<file>{_WORD})|:(?P<stream>stdout|stderr))"
+)
 _SUM = re.compile(r"[0-9a-f]{64}")
 _SIZE = re.compile(r"[0-9]{1,15}")
 _STEP = re.compile(
@@ -23,6 +26,8 @@ _NOT_IN_HOST_NAMES = re.compile(r"[^A-Za-z0-9._:-]")
 _MAX_HOST_CHARACTERS = 255
 _MAX_STEPS_PER_JOB = 1_000
 _FIRST_LINE = b"wqmaster 1\n"
+# What the runner unpacked; in archives of earlier versions, its checksum is in a line `inputs SUM`.
+_INPUTS = "inputs.tar"
 
 
 @dataclass(frozen=True)
@@ -102,19 +107,25 @@ def _take(manifest: Manifest, line: str) -> None:
         manifest.host = _NOT_IN_HOST_NAMES.sub("?", rest[:_MAX_HOST_CHARACTERS])
     else:
         # sha256sum separates by a blank and the mode, a blank or "*".
-        _add(manifest.sums, rest.lstrip(" *"), _matched(_SUM, word))
+        path = rest.lstrip(" *")
+        if path != _INPUTS:
+            _add(manifest.sums, path, _matched(_SUM, word))
+        elif manifest.inputs:
+            raise ValueError
+        else:
+            manifest.inputs = _matched(_SUM, word)
 
 
 def path_parts(path: str) -> tuple[int, str, str]:
     """The number of a job, its step and its file.
 
     Raises:
-        ValueError: `path` is not JOB/STEP/FILE.
+        ValueError: `path` is neither JOB/STEP/FILE nor JOB/STEP:STREAM.
     """
     found = FILE_PATH.fullmatch(path)
     if found is None:
         raise ValueError(f"'{path[:80]}' is not JOB/STEP/FILE")
-    return int(found["job"]), found["step"], found["file"]
+    return int(found["job"]), found["step"], found["file"] or found["stream"]
 
 
 def _matched(pattern: re.Pattern[str], text: str) -> str:

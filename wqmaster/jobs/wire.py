@@ -6,7 +6,7 @@ import tarfile
 from collections.abc import Mapping, Sequence
 
 from wqmaster.jobs.archive import Archive
-from wqmaster.jobs.job import SOFTWARE, SOFTWARE_SCRIPT, Execution, Job, Supply
+from wqmaster.jobs.job import SHARED, SOFTWARE, SOFTWARE_SCRIPT, Execution, Job, Supply
 
 __all__ = ["Archive", "job_script", "pack"]
 
@@ -40,34 +40,48 @@ def _line(step: Execution, removed: Sequence[str], supplies: Mapping[str, Supply
 
 
 def job_script(job: Job) -> str:
-    """The text of job.sh: calls of the runner's `step`, which end at the first failure."""
+    """The text of job.sh: calls of the runner's `step`, which end at the first failure.
+
+    The job runs in the folder of its last step.
+    """
     supplies = {supply.key: supply for supply in job.supplies}
     calls = [
         _line(step, job.removed_before(position), supplies)
         for position, step in enumerate(job.steps)
     ]
-    lines = " &&\n".join(calls) + "\n"
+    lines = f"enter {job.steps[-1].name}\n" + " &&\n".join(calls) + "\n"
     if not supplies:
         return lines
     return f'[ -n "${{software-}}" ] || . "$top/shared/{SOFTWARE_SCRIPT}"\n{lines}'
 
 
 def pack(jobs: Sequence[Job], most_bytes: int | None = None) -> bytes:
-    """The content of inputs.tar: for each job, a folder with the job's files and its job.sh.
+    """The content of inputs.tar: a folder for each job, with job.sh and a folder for each step.
 
-    The folders are numbered from 0 in the order of `jobs`. Of a standard output that is longer than
-    `most_bytes`, only the beginning and the end come back; None: the runner's default.
+    The folders of jobs are numbered from 0 in the order of `jobs`, and the folder of the last step
+    has the job's files. `shared` in a job's folder is a link to the shared inputs, which are beside
+    the jobs. Of a standard output that is longer than `most_bytes`, only the beginning and the end
+    come back; None: the runner's default.
     """
     bound = "" if most_bytes is None else f"bound={most_bytes}\n"
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for number, job in enumerate(jobs):
-            for name, content in {
-                **job.files,
-                "job.sh": (bound + job_script(job)).encode(),
-            }.items():
-                member = tarfile.TarInfo(f"{number}/{name}")
-                member.size = len(content)
-                member.mode = 0o600
-                tar.addfile(member, io.BytesIO(content))
+            _add(tar, f"{number}/job.sh", (bound + job_script(job)).encode())
+            for step in job.steps:
+                folder = tarfile.TarInfo(f"{number}/{step.name}")
+                folder.type, folder.mode = tarfile.DIRTYPE, 0o700
+                tar.addfile(folder)
+            if job.inputs:
+                link = tarfile.TarInfo(f"{number}/shared")
+                link.type, link.linkname = tarfile.SYMTYPE, SHARED
+                tar.addfile(link)
+            for name, content in job.files.items():
+                _add(tar, f"{number}/{job.steps[-1].name}/{name}", content)
     return buffer.getvalue()
+
+
+def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = len(content), 0o600
+    tar.addfile(member, io.BytesIO(content))

@@ -35,6 +35,7 @@ from wqmaster.run.hiring import (
     hire,
     how_to_connect,
     local_count,
+    most_slots,
     worker_environment,
 )
 from wqmaster.run.keeping import Keeping
@@ -358,6 +359,7 @@ def run(
             limit=options.limit,
             after=after,
             adopted=adopted,
+            most_slots=None if staff else most_slots(campaign),
             grace=options.grace,
             show=outward.before(show),
         )

@@ -47,10 +47,6 @@ class Flights:
         """The tasks that the engine has."""
         return list(self._sent)
 
-    def has(self, task: str) -> bool:
-        """Whether the engine has `task`."""
-        return task in self._sent
-
     @property
     def any_sent(self) -> bool:
         """Whether the engine has tasks."""
@@ -70,15 +66,13 @@ class Flights:
         self._sizes[task] = tuple(sizes)
         self._progress.sent += len(documents)
 
-    def take_back(self, task: str) -> bool:
-        """Note that `task` has returned; return False if the engine did not have it."""
-        keys = self._sent.pop(task, None)
+    def take_back(self, task: str) -> tuple[int, int]:
+        """Note that `task` has returned; return the number of its jobs and the bytes it takes."""
+        keys = self._sent.pop(task)
         self._sizes.pop(task, None)
-        if keys is None:
-            return False
         self._progress.sent -= len(keys)
         self._spool(task, keys)
-        return True
+        return len(keys), self._bytes[task]
 
     def replay(self, task: str, documents: Sequence[Any]) -> None:
         """Note that an earlier master left `task` in the spool."""
@@ -114,9 +108,8 @@ class Flights:
                 self._again(document)
 
     def lose(self, task: str) -> None:
-        """Note that the files of `task` are gone, so that its documents must be fed again."""
-        keys = self._sent.pop(task, [])
-        self._progress.sent -= len(keys)
+        """Note that nothing of `task` can be used, so that its documents must be fed again."""
+        keys = self._ground(task)
         for key in keys:
             self.land(key, again=True)
 

@@ -28,6 +28,14 @@ def local_count(campaign: Campaign) -> int:
     return stated or max(1, cores() // campaign.resources.cores)
 
 
+def most_slots(campaign: Campaign) -> int | None:
+    """How many tasks workers run at most at the same time; None if users start the workers."""
+    if isinstance(campaign.workers, NoWorkers):
+        return None
+    most = factory.numbers(campaign, local_count(campaign)).max
+    return most * factory.worker_size(campaign).slots
+
+
 def worker_environment(loaded: LoadedCampaign) -> dict[str, str]:
     """The environment for workers, without variables of the campaign file, which can be secret."""
     return {name: value for name, value in os.environ.items() if name not in loaded.variables}
@@ -46,7 +54,7 @@ def hire(recipe: Recipe, name: str, engine: Engine, progress: Progress) -> Handl
     plan = factory.planned(
         loaded, name, manager, recipe.programs(), local_count(campaign), asked_for_version(recipe)
     )
-    size, slots = campaign.bundle.size, factory.worker_size(campaign).slots
+    size, slots = campaign.bundle.fixed, factory.worker_size(campaign).slots
     if campaign.workers.managed:
         environ = worker_environment(loaded)
         try:

@@ -13,9 +13,10 @@ from typing import Any
 
 from wqmaster.database.attempts import key_of
 from wqmaster.database.base import CampaignStore
-from wqmaster.engines.base import Engine, Returned
+from wqmaster.engines.base import Engine, Returned, TaskResult
 from wqmaster.factory import Handle
 from wqmaster.recipe.recipe import Recipe
+from wqmaster.run.bundling import Bundling
 from wqmaster.run.collector.base import CollectorPool
 from wqmaster.run.collector.messages import Ended
 from wqmaster.run.control.control import Control
@@ -69,6 +70,7 @@ class Master:
         limit: int | None = None,
         after: tuple[Any] | None = None,
         adopted: Sequence[str] = (),
+        most_slots: int | None = None,
         grace: float = 60.0,
         show: Callable[[Progress], None] = lambda progress: None,
     ) -> None:
@@ -106,7 +108,8 @@ class Master:
             after=after,
             mended=progress.reopen,
         )
-        self._sender = Sender(token, recipe, spool, engine, self._flights)
+        self._bundling = Bundling(self._stragglers.times, most_slots)
+        self._sender = Sender(token, recipe, spool, engine, self._flights, self._bundling)
         self._unbuilt = Unbuilt(store.ledger, self._link, self._gates, progress)
         self._troubles = Troubles(
             progress, self._link, collectors, engine, self._upkeep, self._workers
@@ -222,7 +225,6 @@ class Master:
     # --- feeding -----------------------------------------------------------------------------
 
     def _fill(self) -> None:
-        size = self._campaign.bundle.size
         stored = self._storage.hold()
         if stored is not None:
             self.progress.hold = stored
@@ -234,6 +236,8 @@ class Master:
         until = time.monotonic() + _FEEDING_SECONDS
         while hungry > 0 and time.monotonic() < until and not self.stopping:
             room = self._gates.room()
+            slots = self.progress.stats.cores // self._campaign.resources.cores
+            size = self._bundling.count(self._campaign.bundle, self.progress.pending, slots)
             fed = [] if room.is_full else self._fed(room.size(size), room.new, is_there)
             self.progress.limit_left = self._feed.left
             if not fed:
@@ -297,7 +301,14 @@ class Master:
     def _take_back(self, returned: Returned) -> bool:
         """Move a task to the spool; return False if that has to be tried again later."""
         task = returned.task_id
-        if not self._flights.has(task):
+        sent = self._flights.sent(task)
+        if sent is None:
+            return True
+        if returned.result is not TaskResult.OK and len(sent[0]) > 1:
+            log.warning("task %s with %d jobs: %s; they run again", task, len(sent[0]), returned)
+            self._bundling.failed(sent[0])
+            self._flights.lose(task)
+            self._spool.drop(task)
             return True
         try:
             self._spool.give_back(returned)
@@ -310,7 +321,7 @@ class Master:
             log.error("the files of task %s are gone; its jobs will run again", task)
             self._flights.lose(task)
             return True
-        self._flights.take_back(task)
+        self._bundling.returned(*self._flights.take_back(task))
         self._collectors.collect(task)
         return True
 
@@ -319,6 +330,7 @@ class Master:
         self._gates.ended(ended)
         self.hosts.ended(ended)
         self._stragglers.ended(ended)
+        self._bundling.ended(job.key for job in ended.jobs)
         for job in ended.jobs:
             failure = job.failure
             self._flights.land(job.key, again=failure is not None and not failure.final)

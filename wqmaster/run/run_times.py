@@ -93,6 +93,12 @@ class RunTimes:
         extrapolated = not fit.smallest <= size <= fit.largest
         return Expectation(math.exp(fit.at(size)), fit.spread, extrapolated)
 
+    def typical(self) -> float | None:
+        """The median of the last times in seconds, over all sizes; None if too few are known."""
+        if self.count < MIN_TIMES:
+            return None
+        return math.exp(median(time for kept in self._bins.values() for _, time in kept))
+
     def _made(self) -> _Fit:
         points = [
             (median(size for size, _ in kept), median(time for _, time in kept), len(kept))

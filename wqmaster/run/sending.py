@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from wqmaster.database.attempts import key_of
 from wqmaster.engines.base import Engine
 from wqmaster.jobs import wire
 from wqmaster.jobs.job import Task
 from wqmaster.jobs.molecule import Document
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run.building import Builder, Built, GivenUp
+from wqmaster.run.bundling import Bundling
 from wqmaster.run.feed import Fed
 from wqmaster.run.flights import Flights
 from wqmaster.run.spool import Spool
@@ -30,13 +32,20 @@ class Sender:
     """Sends the tasks of one campaign; their ids begin with the master's `token`."""
 
     def __init__(
-        self, token: str, recipe: Recipe, spool: Spool, engine: Engine, flights: Flights
+        self,
+        token: str,
+        recipe: Recipe,
+        spool: Spool,
+        engine: Engine,
+        flights: Flights,
+        bundling: Bundling,
     ) -> None:
         self._token = token
         self._campaign = recipe.loaded.campaign
         self._spool = spool
         self._engine = engine
         self._flights = flights
+        self._bundling = bundling
         self._builder = Builder(recipe, spool)
         self._count = 0
 
@@ -46,7 +55,7 @@ class Sender:
         self._builder.follow(recipe)
 
     def send(self, fed: Sequence[Fed]) -> Sent:
-        """Submit tasks for `fed`. A job with a remedy is a separate task.
+        """Submit tasks for `fed`, as `bundle` demands. A job with a remedy is a separate task.
 
         If a job cannot be written, the rest is postponed, and nothing of it is left in the spool.
 
@@ -67,7 +76,7 @@ class Sender:
                 sent.bad.append(built.record)
             else:
                 (changed if built.remedies else plain).append((entry, built))
-        bundles = [plain] if plain else []
+        bundles = self._divided(plain)
         bundles += [[one] for one in changed]
         for bundle in bundles:
             if sent.error is None or not sent.postponed:
@@ -79,6 +88,14 @@ class Sender:
                     sent.error = error
             sent.postponed += [entry for entry, _ in bundle]
         return sent
+
+    def _divided(self, jobs: Sequence[tuple[Fed, Built]]) -> list[list[tuple[Fed, Built]]]:
+        sizes = [(key_of(built.asked.document), built.asked.natoms) for _, built in jobs]
+        bundles, start = [], 0
+        for count in self._bundling.groups(self._campaign.bundle, sizes):
+            bundles.append(list(jobs[start : start + count]))
+            start += count
+        return bundles
 
     def _submit(self, bundle: list[Built]) -> None:
         self._count += 1

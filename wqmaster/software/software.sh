@@ -29,6 +29,14 @@ place_of() {
     esac
 }
 
+make_place() {
+    if [ -n "${WQMASTER_SOFTWARE:+named}" ]; then
+        mkdir -p "$software"
+    elif [ ! -d "$software" ]; then
+        mkdir "$software" # only the last part: the worker's folder may have been moved
+    fi
+}
+
 fetch() { # URL FILE
     case $1 in
         file://*)
@@ -241,7 +249,7 @@ END
     else
         root=$software/$key
         if [ ! -d "$root" ]; then
-            mkdir -p "$software" 2> "$top/software.said"
+            make_place 2> "$top/software.said"
             apart unpack "$key" "$kind" "$source" "$sum" 9> "$software/.$key.lock" || failed $?
         fi
         program=$root/$command

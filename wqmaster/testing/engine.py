@@ -63,11 +63,12 @@ def packed_outcomes(outcomes: list[Outcome], inputs: bytes | None = None) -> byt
             words = (number, step.name, step.exit_code, hundredths, int(step.timed_out))
             lines.append(f"step {' '.join(map(str, words))}")
             for name, data in step.files.items():
-                content[f"./{number}/{step.name}/{name}"] = data
+                separator = ":" if name in ("stdout", "stderr") else "/"
+                content[f"{number}/{step.name}{separator}{name}"] = data
     lines += [f"size {len(data)} {name}" for name, data in content.items()]
     lines += [f"{sha256(data).hexdigest()}  {name}" for name, data in content.items()]
     body = "".join(f"{line}\n" for line in lines).encode()
-    content["./manifest"] = body + f"end {sha256(body).hexdigest()}\n".encode()
+    content["manifest"] = body + f"end {sha256(body).hexdigest()}\n".encode()
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for name, data in content.items():
@@ -173,9 +174,10 @@ def _jobs(task: Task, folder: Path) -> list[SandboxedJob]:
     files: list[dict[str, bytes]] = [{} for _ in range(task.jobs)]
     with tarfile.open(folder / "inputs.tar") as tar:
         for member in tar:
-            number, _, name = member.name.partition("/")
-            content = tar.extractfile(member)
-            files[int(number)][name] = content.read() if content else b""
+            if member.isfile():
+                number, _, path = member.name.partition("/")
+                content = tar.extractfile(member)
+                files[int(number)][path.rpartition("/")[2]] = content.read() if content else b""
     return [
         SandboxedJob(task, number, one, one.pop("job.sh").decode())
         for number, one in enumerate(files)

@@ -72,7 +72,7 @@ class _Process:
         """
         loaded = loaded_from(self._start)
         recipe = resolve(loaded)
-        staff = ProxyStaff(self._link, self._start, loaded.campaign.bundle.size, self._stop)
+        staff = ProxyStaff(self._link, self._start, loaded.campaign.bundle.fixed, self._stop)
         options = assembly.RunOptions(
             watch=self._start.watch,
             limit=self._start.limit,

@@ -1,0 +1,102 @@
+"""How many jobs form a task, from the times that jobs took (`bundle: auto`).
+
+A task costs the manager, the worker and the runner some milliseconds whatever is in it, and a lost
+worker costs what its task has done. So tasks are to take a given time, and less when few documents
+are left: the share that each slot still gets is divided in two, as in guided self-scheduling
+(C. D. Polychronopoulos and D. J. Kuck, IEEE Trans. Comput. C-36, 1425 (1987)).
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+
+from wqmaster.campaign.models import Bundle
+from wqmaster.run.run_times import RunTimes
+
+# The largest number of jobs that a task gets without being asked for.
+MAX_AUTO_JOBS = 500
+# How large the files of all jobs of a task may become: one archive travels at once, and a collector
+# commits about as much together.
+_MAX_TASK_BYTES = 64 << 20
+# What the runner takes for each job besides the program, in seconds.
+_RUNNER_SECONDS = 0.005
+# In how many tasks the share of a slot is divided.
+_SHARES_PER_SLOT = 2
+# How much a new task counts in the average size of a job's files.
+_NEW_SHARE = 0.1
+# Of how many documents it is remembered that their task failed as a whole.
+_MAX_DOUBTED = 100_000
+
+
+class Bundling:
+    """Decides how many jobs the next tasks get, in one campaign.
+
+    `times` are those of jobs without remedies. `most_slots` is the largest number of tasks that
+    workers will run at the same time, if that is known.
+    """
+
+    def __init__(self, times: RunTimes, most_slots: int | None = None) -> None:
+        self._times = times
+        self._most_slots = most_slots
+        self._job_bytes: float | None = None
+        # Document -> the largest number of jobs that its next task may have.
+        self._doubted: OrderedDict[str, int] = OrderedDict()
+
+    def returned(self, jobs: int, size: int) -> None:
+        """Take note of the size in bytes of a returned task with this number of jobs."""
+        mean = size / max(1, jobs)
+        before = self._job_bytes
+        self._job_bytes = mean if before is None else before + _NEW_SHARE * (mean - before)
+
+    def failed(self, keys: Sequence[str]) -> None:
+        """Take note that a task of these documents has failed as a whole, for an unknown reason.
+
+        One of its jobs may be the cause, and is found by halving.
+        """
+        for key in keys:
+            self._doubted[key] = max(1, len(keys) // 2)
+            self._doubted.move_to_end(key)
+        while len(self._doubted) > _MAX_DOUBTED:
+            self._doubted.popitem(last=False)
+
+    def ended(self, keys: Iterable[str]) -> None:
+        """Forget doubts about documents that have a verdict."""
+        for key in keys:
+            self._doubted.pop(key, None)
+
+    def count(self, bundle: Bundle, left: int | None, slots: int) -> int:
+        """How many documents to fetch for the next tasks.
+
+        `left` documents are still to be sent (None: unknown), and workers run `slots` tasks at the
+        same time.
+        """
+        if isinstance(bundle.size, int):
+            return bundle.size
+        seconds = self._times.typical()
+        if seconds is None:
+            return 1
+        count = min(MAX_AUTO_JOBS, int(bundle.time / (seconds + _RUNNER_SECONDS)))
+        if self._job_bytes:
+            count = min(count, int(_MAX_TASK_BYTES / self._job_bytes))
+        if left is not None:
+            slots = max(1, slots, self._most_slots or 0)
+            count = min(count, -(-left // (_SHARES_PER_SLOT * slots)))
+        return max(1, count)
+
+    def groups(self, bundle: Bundle, jobs: Sequence[tuple[str, int]]) -> list[int]:
+        """Divide documents into tasks; return the number of documents of each task, in order.
+
+        `jobs` are the keys of the documents and their numbers of atoms.
+        """
+        groups: list[int] = []
+        size, seconds, most = 0, 0.0, len(jobs)
+        for key, natoms in jobs:
+            cap = self._doubted.get(key, len(jobs))
+            expected = None
+            if not isinstance(bundle.size, int):
+                expected = self._times.expected(natoms)
+            took = 0.0 if expected is None else expected.seconds + _RUNNER_SECONDS
+            if size and (size >= min(most, cap) or seconds + took > bundle.time):
+                groups.append(size)
+                size, seconds, most = 0, 0.0, len(jobs)
+            size, seconds, most = size + 1, seconds + took, min(most, cap)
+        return [*groups, size] if size else groups
