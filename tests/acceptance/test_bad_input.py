@@ -155,7 +155,7 @@ def test_an_unknown_key_is_reported_with_its_line_and_the_nearest_known_key(
         (
             {"bundle": {"size": 0}},
             "size:",
-            "bundle.size: must be above 0",
+            "bundle.size: must be 'auto', or a whole number from 1 to 1,000; it is 0",
         ),
     ],
     ids=["a nested key", "a step option", "an engine key", "a wrong word", "a wrong number"],

@@ -326,7 +326,7 @@ def test_a_reload_takes_changes_and_refuses_those_of_the_recipe(
         campaign_config={**config, "job_timeout": 90},
         submit={"query": {"xtb.gfn2": None, "_id": {"$lt": 7}}},
         workers={"type": "local", "count": 3},
-        bundle={"size": 1},
+        bundle="auto",
         checks={"closest_atoms": "off", "max_force": {"refuse": 1e-9, "warn": 1e-9}},
     )
     answer = order(cli, "reload", path)

@@ -63,7 +63,7 @@ def test_a_run_survives_the_deaths_of_its_factory_and_supervisor(
     slow = campaigns.folder / "slow-xtb"
     slow.write_text(f'#!/bin/sh\nsleep 0.2\nexec {shutil.which("xtb")} "$@"\n')
     slow.chmod(0o755)
-    path = campaigns.write(engine=engine, software={"xtb": str(slow)})
+    path = campaigns.write(engine=engine, software={"xtb": str(slow)}, bundle=1)
     master = cli.start("run", path, "--grace", "1s")
     wait_until(lambda: done(campaigns) > 0 or master.poll() is not None)
     times = []

@@ -89,6 +89,8 @@ def write_file(folder: Path, campaign: Campaign, **more: Any) -> Path:
         },
         "submit": {"query": {"set": campaign.name, f"{campaign.name}.{STEP}": None}},
         "checks": {"closest_atoms": "off"},
+        # The time to the next result is measured, and a result comes back with its bundle.
+        "bundle": 1,
         **more,
     }
     path = folder / f"{campaign.name}.yaml"

@@ -71,10 +71,10 @@ trouble='' trouble_code=127 before=: key=
 # What is returned, as words; a name has no blanks.
 names=
 # The folder that the job runs in, below its own, and the outputs in it.
-folder='' kept=''
+job_folder='' kept=''
 
 enter() { # STEP: the job runs in the folder of this step
-    folder=$1
+    job_folder=$1
     cd -P "$job/$1" || die "cannot enter the folder of job $job"
 }
 
@@ -113,7 +113,7 @@ step() {
         wait $!
         code=$? ran=1
         # A program can remove the folder that it runs in.
-        [ -d "../$folder" ] || { mkdir "../$folder" && cd -P "../$folder"; } ||
+        [ -d "../$job_folder" ] || { mkdir "../$job_folder" && cd -P "../$job_folder"; } ||
             die "cannot enter the folder of job $job"
     else
         : > "$out:stdout"
@@ -147,7 +147,7 @@ step() {
             there="$there $file" names="$names $job/$name/$file"
         fi
     done
-    if [ "$name" = "$folder" ]; then
+    if [ "$name" = "$job_folder" ]; then
         kept=$there
     elif [ -n "$there" ]; then
         # shellcheck disable=SC2086  # a list of plain names
@@ -182,7 +182,7 @@ tidy() { # removes what the job has left, at once if it took a while, else with 
             *[!A-Za-z0-9._-]*) rm -rf "./$file" ;;
             *) case " $kept " in
                 *" $file "*) ;;
-                *) junk="$junk $job/$folder/$file" pieces=$((pieces + 1)) ;;
+                *) junk="$junk $job/$job_folder/$file" pieces=$((pieces + 1)) ;;
             esac ;;
         esac
     done
