@@ -6,7 +6,7 @@ An error states the file and line, what is wrong there, and the closest valid wo
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -15,6 +15,7 @@ from wqmaster.campaign import checks as checks_of_campaign
 from wqmaster.campaign.base import FIELD, NAME, Model, allowing, nearest
 from wqmaster.campaign.molecule_fields import GEOMETRY_FIELDS, MoleculeFields
 from wqmaster.campaign.submit import Submit
+from wqmaster.campaign.task_sizes import Bundle, Resources
 from wqmaster.campaign.units import ForceNoise, Megabytes, Seconds, force_noise
 from wqmaster.campaign.waste import Breaker, BreakerKey, Canary, CanaryKey
 from wqmaster.campaign.watching import Metrics, Notify
@@ -177,18 +178,6 @@ class Database(Model):
         return uri
 
 
-class Resources(Model):
-    """`resources`: the cores, memory and disk that one job may use."""
-
-    cores: int = Field(default=1, gt=0)
-    # In MB. Default: a share of the worker's memory in proportion to the job's cores.
-    memory: Megabytes | None = None
-    # In MB. Default: a share of the worker's disk in proportion to the job's cores.
-    disk: Megabytes | None = None
-    # The shortest time that a job takes, in seconds. A worker with less time left gets no job.
-    running_time_min: Seconds | None = None
-
-
 class Program(Model):
     """One entry of `software:`: how to call a program, and where workers get it."""
 
@@ -254,32 +243,6 @@ class Engine(Model):
     fast_abort: float | None = Field(default=None, ge=1)
     # Whether the debug log records everything that the manager does.
     debug: bool = False
-
-
-def _bundle_size(value: Any) -> int | str:
-    if value == "auto" or (isinstance(value, int) and value is not True and 0 < value <= 1000):
-        return cast("int | str", value)
-    raise PydanticCustomError("bundle_size", "must be 'auto', or a whole number from 1 to 1,000")
-
-
-class Bundle(Model):
-    """`bundle`: how many jobs form one task."""
-
-    # A number of jobs, or "auto": as many as take `time`, by the times of earlier jobs.
-    size: Annotated[int | Literal["auto"], BeforeValidator(_bundle_size)] = "auto"
-    # How long the jobs of a task take together, in seconds.
-    time: Seconds = 60
-
-    @property
-    def fixed(self) -> int:
-        """The number of jobs if it is fixed, otherwise 1."""
-        return self.size if isinstance(self.size, int) else 1
-
-    @model_validator(mode="before")
-    @classmethod
-    def _size_alone(cls, data: Any) -> Any:
-        """`bundle: 20` is short for `bundle: {size: 20}`."""
-        return {"size": data} if isinstance(data, (int, str)) else data
 
 
 class Archive(Model):
