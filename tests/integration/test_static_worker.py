@@ -76,7 +76,7 @@ def working(root: Path, worker: str, *words: str) -> Iterator[None]:
     inside = "cd /work && exec " + " ".join(command)
     process = subprocess.Popen(
         ["chroot", str(root), "/bin/sh", "-c", inside],
-        env={"PATH": os.environ["PATH"] + ":/bin", "TMPDIR": "/tmp"},
+        env={"PATH": os.environ["PATH"] + ":/bin", "TMPDIR": "/tmp"},  # noqa: S108
         stdin=subprocess.DEVNULL,
         start_new_session=True,
     )
@@ -113,7 +113,12 @@ def test_a_static_worker_runs_tasks_with_nothing_but_busybox(
         manager.close()
     for name in ("a", "b"):
         assert harness.returned[name].result == "ok"
-        assert harness.outcome(name).steps[0].files["file"].split() == [b"bin", b"dev", b"tmp", b"work"]
+        assert harness.outcome(name).steps[0].files["file"].split() == [
+            b"bin",
+            b"dev",
+            b"tmp",
+            b"work",
+        ]
 
 
 def test_what_a_static_worker_needs_and_speaks_is_known(worker: Path) -> None:
