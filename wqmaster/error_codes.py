@@ -119,6 +119,7 @@ class ErrorCode(StrEnum):
     NAME_TAKEN = "name-taken"  # another master has the same project name
     ADDRESS_UNREACHABLE = "address-unreachable"  # perhaps workers cannot reach this machine
     SECRET_EXPOSED = "secret-exposed"  # noqa: S105  # other users can read the password or key file
+    SECRET_LEFT = "secret-left"  # noqa: S105  # a copy of the password may be left elsewhere
     CERTIFICATE_UNUSABLE = "certificate-unusable"  # the TLS certificate or key cannot be used
     PROGRAM_MISSING = "program-missing"  # a program that the campaign needs is not installed
     PROGRAM_UNSUITABLE = "program-unsuitable"  # a program of the right name is a different program
@@ -138,8 +139,11 @@ class ErrorCode(StrEnum):
     BATCH_JOB_REFUSED = "batch-job-refused"  # the batch system refuses a worker's job
     BATCH_USER_UNSUITABLE = "batch-user-unsuitable"  # this user cannot submit jobs
     BATCH_DEMANDS = "batch-demands"  # the batch system requires more than `workers:` states
+    ACCESS_POINT_POLICY = "access-point-policy"  # a master or factory on an access point of OSG's
+    OSPOOL_RULE = "ospool-rule"  # the OSPool's rules do not admit such workers
 
     # --- packed software ---
+    OSDF_NAME_REUSED = "osdf-name-reused"  # a name on OSDF stands for changed content
     SOFTWARE_NOT_PACKED = "software-not-packed"  # the software cannot be packed
     SOFTWARE_PROOF_FAILED = "software-proof-failed"  # the packed program does not run
 

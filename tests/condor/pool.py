@@ -122,9 +122,12 @@ def left_of(folder: Path) -> dict[int, str]:
 
 
 class Pool:
-    """A pool to `start` and `stop`; processes that use it need its `environment`."""
+    """A pool to `start` and `stop`; processes that use it need its `environment`.
 
-    def __init__(self, cpus: int = 64) -> None:
+    `more` are further lines of its configuration.
+    """
+
+    def __init__(self, cpus: int = 64, more: str = "") -> None:
         # Below pytest's folders, names of sockets would exceed the limit of 108 characters.
         self.folder = Path(tempfile.mkdtemp(prefix="wqm-condor-", dir="/tmp"))
         self.folder.chmod(0o755)
@@ -133,6 +136,7 @@ class Pool:
         self._config = self.folder / "condor_config"
         self._config.write_text(
             CONFIGURATION.format(folder=self.folder, uid=as_user.UID, cpus=cpus, memory=cpus * 512)
+            + more
         )
         self._keeper: subprocess.Popen[bytes] | None = None
 

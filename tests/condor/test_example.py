@@ -1,6 +1,8 @@
 """The example for the OSPool, run in the tests' pool as its README describes."""
 
+import json
 import os
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,7 +14,6 @@ import yaml
 from tests.condor import as_user
 from tests.condor.site import Site
 from wqmaster.campaign.loading import load
-from wqmaster.factory.plan import WORKER_SCRIPT
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "osg"
 MOLECULES = EXAMPLE.parent / "xtb-gradients" / "molecules.extxyz.gz"
@@ -80,21 +81,22 @@ def test_workers_of_an_ordinary_submit_file_run_the_example(
     del settings["workers"]["manage"]
     site.path.write_text(yaml.safe_dump(settings))
     site.start("--limit", str(COUNT))
-    port = site.until(lambda: site.status().get("port"))
+    site.until(lambda: site.status().get("port"))
+    said = site.cli("factory", site.path, "--json", "--submit-file", env=site.environment)
+    made = json.loads(said)
     point = site.folder / "access-point"
     point.mkdir(mode=0o755)
-    lines = (EXAMPLE / "workers.sub").read_text().splitlines()
-    job = [line for line in lines if not line.startswith("container_image")]
-    assert len(job) == len(lines) - 1
-    (point / "workers.sub").write_text("\n".join(job) + "\n")
-    worker = shutil.which("work_queue_worker")
-    assert worker is not None
-    for path in (WORKER_SCRIPT, Path(worker), site.folder / "osg.run" / "password"):
-        shutil.copy(path, point)
+    for path in (made["file"], *made["files"]):
+        shutil.copy2(path, point)
+    file = point / "workers.sub"
+    lines = file.read_text().splitlines()
+    # The pool runs no containers.
+    job = [line for line in lines if not line.startswith(("universe", "container_image"))]
+    assert len(job) == len(lines) - 2
+    file.write_text("\n".join(job) + "\n")
+    submit = shlex.split(made["commands"]["submit"][0])
     done = subprocess.run(
-        as_user.words(
-            "condor_submit", "workers.sub", "master=127.0.0.1", f"port={port}", "count=2"
-        ),
+        as_user.words(*submit),
         cwd=point,
         env={**os.environ, **site.pool.environment},
         check=False,

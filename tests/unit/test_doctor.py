@@ -11,7 +11,7 @@ import pytest
 from tests.unit.test_campaign import MINIMAL, loaded
 from wqmaster.cli import doctor
 from wqmaster.database.address import redacted
-from wqmaster.doctor import examination, machine, ndcctools, network, reports
+from wqmaster.doctor import examination, machine, network, reports, worker_sent
 from wqmaster.doctor.finding import Case, Check, Finding
 from wqmaster.doctor.folder import clocks
 from wqmaster.doctor.glibc import of_image
@@ -94,7 +94,7 @@ def test_doctor_and_factory_find_the_same_worker_program(
     worker.write_text("#!/bin/sh\n")
     worker.chmod(0o755)
     found = loaded(tmp_path, f"{MINIMAL}workers: {{type: slurm, worker: ~/{worker.name}}}\n")
-    (finding,) = ndcctools.sent(Case({}, found, engine="work_queue"))
+    (finding,) = worker_sent.sent(Case({}, found, engine="work_queue"))
     assert finding.code is ErrorCode.WORKER_UNUSABLE
     with pytest.raises(CampaignError, match=f"{tmp_path}/~/{worker.name}"):
         planned(found, "work_queue", Address("master.org", 9123), (), 1)

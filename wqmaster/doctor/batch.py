@@ -24,7 +24,8 @@ from wqmaster.system.programs import Said, ask
 from wqmaster.system.this_command import this_command
 
 _GET_CONDOR = (
-    "apt install condor (Debian), or log in to your access point (OSG: ap40.uw.osg-htc.org)"
+    "apt install condor (Debian), or run on your pool's submit host; for the OSPool, write a "
+    "submit file here ('wqmaster factory CAMPAIGN --submit-file'), for your access point"
 )
 _GET_SLURM = "apt install slurm-client (Debian), or log in to the cluster's login node"
 # The lines of a worker's job that a site can forbid. The factories always write `getenv = true`.
@@ -71,9 +72,9 @@ def condor(case: Case) -> Iterator[Finding]:
     if missing:
         seen = f"{', '.join(missing)} not on the PATH"
         if workers is not None:
-            yield Finding(
-                "HTCondor", "wrong", seen, _GET_CONDOR, code=ErrorCode.BATCH_SYSTEM_FAILED
-            )
+            # A master need not be where its workers are submitted.
+            state: State = "wrong" if workers.managed else "warning"
+            yield Finding("HTCondor", state, seen, _GET_CONDOR, ErrorCode.BATCH_SYSTEM_FAILED)
         else:
             yield Finding("HTCondor", "ok", f"{seen} (only 'workers: condor' needs it)")
         return
@@ -160,8 +161,8 @@ def _submits(case: Case, campaign: Campaign, workers: CondorWorkers) -> Finding:
     if "getenv" in reason.lower():
         reason += "; the factories of ndcctools write 'getenv = true' into each job"
         fix = (
-            "ask the site to set SUBMIT_ALLOW_GETENV = true, or submit workers yourself "
-            "('workers: none' and condor_submit)"
+            "submit workers without a factory ('wqmaster factory CAMPAIGN --submit-file'), or ask "
+            "the site to set SUBMIT_ALLOW_GETENV = true"
         )
     return Finding(
         subject,
@@ -215,8 +216,8 @@ def _requirements(case: Case, workers: CondorWorkers) -> Iterator[Finding]:
     if relevant:
         seen = f"the queue's requirements may exclude workers: {'; '.join(relevant)}"
         fix = (
-            "for ProjectName, write 'workers: {project: NAME}'; for the environment, ask the site: "
-            "the factories write 'getenv = true'"
+            "for ProjectName, write 'workers: {project: NAME}'; for the environment, use "
+            "'wqmaster factory CAMPAIGN --submit-file', since factories write 'getenv = true'"
         )
         yield Finding("queue requirements", "warning", seen, fix, code=ErrorCode.BATCH_DEMANDS)
     else:

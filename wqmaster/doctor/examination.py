@@ -20,7 +20,9 @@ from wqmaster.doctor import (
     machine,
     ndcctools,
     network,
+    ospool,
     reports,
+    worker_sent,
 )
 from wqmaster.doctor.finding import Case, Check, Finding
 from wqmaster.engines import choosing
@@ -38,11 +40,13 @@ _RESOLVING_TIMEOUT_SECONDS = 4.0
 CHECKS: tuple[Check, ...] = (
     *machine.CHECKS,
     *ndcctools.CHECKS,
+    *worker_sent.CHECKS,
     *calculation.CHECKS,
     *folder.CHECKS,
     *database.CHECKS,
     *network.CHECKS,
     *batch.CHECKS,
+    *ospool.CHECKS,
     *reports.CHECKS,
 )
 

@@ -8,9 +8,7 @@ to a listening socket, to which the worker first sends its protocol.
 """
 
 import json
-import os
 import re
-import shlex
 import shutil
 import socket
 import subprocess
@@ -22,11 +20,9 @@ from pathlib import Path
 
 from wqmaster.campaign.workers import BatchWorkers, FactoryWorkers, NoWorkers
 from wqmaster.doctor.finding import Case, Check, Finding, State
-from wqmaster.doctor.glibc import judged
 from wqmaster.engines.choosing import INSTALL_ADVICE
 from wqmaster.error_codes import ErrorCode
 from wqmaster.factory import ENGINE_PROGRAMS
-from wqmaster.system import elf
 from wqmaster.system.programs import ask, end, start
 
 _NAMES = {"work_queue": "Work Queue", "taskvine": "TaskVine"}
@@ -106,9 +102,28 @@ def protocol(worker: str, environ: Mapping[str, str]) -> int | None:
     Raises:
         OSError: the worker cannot be started.
     """
+    line = _said_first(worker, environ)
+    found = re.match(rb"(?:workqueue|taskvine) ([0-9]+) ", line)
+    return int(found[1]) if found else None
+
+
+def speaks_tls(worker: str, environ: Mapping[str, str]) -> bool:
+    """Whether a worker that is told to use TLS begins with it (RFC 8446, section 5.1).
+
+    Raises:
+        OSError: the worker cannot be started.
+    """
+    return _said_first(worker, environ, "--ssl", size=2) == b"\x16\x03"
+
+
+def _said_first(
+    worker: str, environ: Mapping[str, str], *options: str, size: int | None = None
+) -> bytes:
+    """What a worker sends first to a manager: a line, or `size` bytes; b"" for nothing."""
     with socket.create_server(("127.0.0.1", 0)) as server, tempfile.TemporaryDirectory() as folder:
         port = server.getsockname()[1]
-        words = [worker, "--single-shot", "--workdir", folder, "--connect-timeout", "5"]
+        # Both workers understand -s and these long options.
+        words = [worker, *options, "--single-shot", "-s", folder, "--connect-timeout", "5"]
         process = start(
             [*words, "127.0.0.1", str(port)],
             _without_catalog(environ),
@@ -116,14 +131,12 @@ def protocol(worker: str, environ: Mapping[str, str]) -> int | None:
             stderr=subprocess.DEVNULL,
         )
         try:
-            line = _greeting(server, process)
+            return _greeting(server, process, size)
         finally:
             end(process)
-    found = re.match(rb"(?:workqueue|taskvine) ([0-9]+) ", line)
-    return int(found[1]) if found else None
 
 
-def _greeting(server: socket.socket, process: "subprocess.Popen[bytes]") -> bytes:
+def _greeting(server: socket.socket, process: "subprocess.Popen[bytes]", size: int | None) -> bytes:
     server.settimeout(0.1)
     for _ in range(int(_GREETING_TIMEOUT_SECONDS / 0.1)):
         try:
@@ -136,7 +149,7 @@ def _greeting(server: socket.socket, process: "subprocess.Popen[bytes]") -> byte
             connection.settimeout(_GREETING_TIMEOUT_SECONDS)
             try:
                 with connection.makefile("rb") as said:
-                    return said.readline(1000)
+                    return said.readline(1000) if size is None else said.read(size)
             except OSError:
                 return b""
     return b""
@@ -162,7 +175,7 @@ def _engine(case: Case, engine: str) -> Iterator[Finding]:
     else:
         yield Finding(name, "ok", f"ndcctools {manager}")
     sends_another = isinstance(case.workers, BatchWorkers) and case.workers.worker is not None
-    # `sent` checks the worker that the campaign names.
+    # `doctor/worker_sent.py` checks the worker that the campaign names.
     if not (needed and sends_another):
         yield from _worker(case, engine, worker, manager, state)
     if shutil.which(factory, path=path) is None:
@@ -199,10 +212,10 @@ def _worker(
             worker, missing, "is not on the PATH", INSTALL_ADVICE, code=ErrorCode.PROGRAM_MISSING
         )
         return
-    yield _compared(case, worker, path, manager, bad)
+    yield compared(case, worker, path, manager, bad)
 
 
-def _compared(case: Case, subject: str, path: str, manager: Identity, bad: State) -> Finding:
+def compared(case: Case, subject: str, path: str, manager: Identity, bad: State) -> Finding:
     """Compare a worker program with the bindings."""
     try:
         found = Identity(version(path, case.environ), protocol(path, case.environ))
@@ -230,62 +243,6 @@ def _compared(case: Case, subject: str, path: str, manager: Identity, bad: State
     return Finding(subject, "ok", seen)
 
 
-def sent(case: Case) -> Iterator[Finding]:
-    """Check the worker program for other machines: that it exists, matches and can start there."""
-    engine, workers = case.engine, case.workers
-    if engine is None or engine not in ENGINE_PROGRAMS or case.loaded is None:
-        return
-    if not isinstance(workers, BatchWorkers):
-        return
-    path = case.loaded.worker_program
-    if path is not None:
-        typed = shlex.quote(str(path))
-        if not path.is_file():
-            seen = f"{path}, named in 'workers: {{worker: ...}}', does not exist"
-            yield Finding(
-                "worker sent",
-                "wrong",
-                seen,
-                "correct 'worker:' in the campaign file",
-                code=ErrorCode.WORKER_UNUSABLE,
-            )
-            return
-        if not os.access(path, os.X_OK):
-            yield Finding(
-                "worker sent",
-                "wrong",
-                f"{path} is not executable",
-                f"chmod +x {typed}",
-                code=ErrorCode.WORKER_UNUSABLE,
-            )
-            return
-        manager = bindings(engine, case.environ)
-        known = manager if isinstance(manager, Identity) else Identity()
-        yield _compared(case, "worker sent", str(path), known, "wrong")
-    else:
-        program = shutil.which(ENGINE_PROGRAMS[engine][1], path=case.environ.get("PATH"))
-        path = Path(program) if program else None
-    if path is not None:
-        yield _portable(case, path)
-
-
-def _portable(case: Case, path: Path) -> Finding:
-    """Check whether a worker program can start on the machines that receive it."""
-    needs = elf.needs(path)
-    subject = "worker's glibc"
-    if needs is None:
-        seen = f"{path} is a script or for another architecture, so its needs are unknown"
-        return Finding(subject, "warning", seen, f"file {path}", code=ErrorCode.WORKER_UNUSABLE)
-    number = version(str(path), case.environ)
-    package = f"ndcctools={number}" if number else "ndcctools"
-    fix = (
-        f"conda create -p conda-worker -c conda-forge {package}, then 'workers: {{worker: "
-        f"conda-worker/bin/{path.name}}}' in the campaign file; or name a container that has it "
-        "with 'image:'"
-    )
-    return judged(case, subject, str(path), needs.glibc, fix)
-
-
 def work_queue(case: Case) -> Iterator[Finding]:
     """Check Work Queue's bindings, worker and factory."""
     yield from _engine(case, "work_queue")
@@ -299,5 +256,4 @@ def taskvine(case: Case) -> Iterator[Finding]:
 CHECKS = (
     Check("Work Queue", work_queue),
     Check("TaskVine", taskvine),
-    Check("worker sent", sent),
 )

@@ -12,9 +12,9 @@ from wqmaster.campaign.models import Campaign
 from wqmaster.campaign.workers import BatchWorkers
 from wqmaster.factory.batch.registry import batch_system
 from wqmaster.factory.plan import Address, Plan, PlanRequest, Project, plan
-from wqmaster.system import credentials
+from wqmaster.system import credentials, elf
 from wqmaster.system.files import replacing
-from wqmaster.system.hosts import this_host
+from wqmaster.system.hosts import numeric, this_host
 
 # File names that are a single word in every shell.
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*")
@@ -54,7 +54,24 @@ def planned(
     local_count: int,
     harmless: Sequence[str] = (),
 ) -> Plan:
-    """The plan for the factory of a campaign.
+    """The plan for the factory of a campaign; see `requested`.
+
+    Raises:
+        CampaignError: see `requested`.
+    """
+    asked = requested(loaded, engine, manager, programs, local_count, harmless)
+    return plan(loaded.campaign, asked)
+
+
+def requested(
+    loaded: LoadedCampaign,
+    engine: str,
+    manager: Address | Project,
+    programs: Sequence[str],
+    local_count: int,
+    harmless: Sequence[str] = (),
+) -> PlanRequest:
+    """What determines the workers of a campaign besides its file.
 
     `programs` must exist on each worker's host. Those in `harmless` print their version with
     --version, and do nothing else. `local_count` is the number of workers if they run on this
@@ -76,23 +93,40 @@ def planned(
         refusal = system.refusal(name)
         if refusal is not None:
             raise source.error(refusal, "software")
-    return plan(
-        campaign,
-        PlanRequest(
-            engine=engine,
-            manager=manager,
-            factory_id=factory_id,
-            catalog=campaign.engine.catalog or os.environ.get("CATALOG_HOST") or "127.0.0.1",
-            password=f"../{password.name}",
-            worker=worker,
-            local_count=local_count,
-            # This machine's clock agrees with itself, unless it is set back meanwhile.
-            began=0 if campaign.workers.on_this_machine else int(time.time()),
-            programs_needed=needed,
-            programs_tried=tuple(name for name in needed if name in harmless),
-            campaign_file=loaded.typed,
-        ),
+    return PlanRequest(
+        engine=engine,
+        manager=_numeric(manager) if _is_static(worker) else manager,
+        factory_id=factory_id,
+        catalog=campaign.engine.catalog or os.environ.get("CATALOG_HOST") or "127.0.0.1",
+        password=f"../{password.name}",
+        worker=worker,
+        local_count=local_count,
+        # This machine's clock agrees with itself, unless it is set back meanwhile.
+        began=0 if campaign.workers.on_this_machine else int(time.time()),
+        programs_needed=needed,
+        programs_tried=tuple(name for name in needed if name in harmless),
+        campaign_file=loaded.typed,
     )
+
+
+def _is_static(worker: Path | None) -> bool:
+    if worker is None:
+        return False
+    try:
+        found = elf.needs(worker)
+    except (OSError, ValueError):
+        return False  # `doctor` reports it
+    return found is not None and found.static
+
+
+def _numeric(manager: Address | Project) -> Address | Project:
+    """The manager's address in numbers, for a worker that may lack files to look names up with.
+
+    A static program has no plug-ins for names (nsswitch.conf(5)), and a bare root no /etc/hosts.
+    """
+    if isinstance(manager, Project):
+        return manager
+    return Address(numeric(manager.host), manager.port)
 
 
 def _program_to_send(loaded: LoadedCampaign) -> Path | None:

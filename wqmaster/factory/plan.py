@@ -164,14 +164,17 @@ def numbers(campaign: Campaign, local_count: int) -> Numbers:
 
 def wrapper(request: PlanRequest, system: BatchSystem[Any], size: WorkerSize) -> list[str]:
     """The command before the worker's own command line: worker.sh with its options."""
+    return [*system.wrapper, *checks(request, size), "--"]
+
+
+def checks(request: PlanRequest, size: WorkerSize) -> list[str]:
+    """The options of worker.sh: what it checks before the worker starts."""
     needed, tried = request.programs_needed, request.programs_tried
     return [
-        *system.wrapper,
         *("-d", str(size.least_disk)),
         *(("-t", str(request.began)) if request.began else ()),
         *(word for name in needed if name not in tried for word in ("-p", name)),
         *(word for name in tried for word in ("-r", name)),
-        "--",
     ]
 
 

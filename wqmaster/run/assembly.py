@@ -24,6 +24,7 @@ from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import AddressInvalid, DatabaseError, FolderError, NothingMatches
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run import campaign_folder
+from wqmaster.run.access_point import why_not_here
 from wqmaster.run.collector.pool import Collectors
 from wqmaster.run.collector.process import configuration
 from wqmaster.run.control import assembling
@@ -48,6 +49,7 @@ from wqmaster.run.programs import check_programs
 from wqmaster.run.progress import Progress, RunState
 from wqmaster.run.spool import Spool
 from wqmaster.run.staff import Staff
+from wqmaster.software import osdf
 from wqmaster.system.files import check_writable
 from wqmaster.system.locks import FolderLock
 from wqmaster.system.log_files import LogFile
@@ -266,6 +268,12 @@ def run(
         archived = spool.keeps_results
         noted = recipe_guard.check(store, recipe, archived=archived)
         progress.notes = [*recipe.warnings, *map(str, noted)]
+        forbidden = why_not_here("the master")
+        if forbidden is not None:
+            progress.notes.append(forbidden)
+        supplies = recipe.software.supplies
+        progress.notes += [one.words for one in osdf.reused(supplies, folder)]
+        osdf.note(supplies, folder)
         recipe_guard.note(store, recipe)
         released = store.ledger.release(recipe.hash)
         if released:

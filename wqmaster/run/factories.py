@@ -1,25 +1,36 @@
 """The worker factory of a campaign, as the command line starts, stops and explains it."""
 
 import contextlib
+import os
 import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
 from wqmaster import factory
 from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.campaign.service import run_command
-from wqmaster.campaign.workers import NoWorkers
+from wqmaster.campaign.workers import CondorWorkers, NoWorkers
 from wqmaster.engines import choosing
 from wqmaster.error_codes import ErrorCode
-from wqmaster.errors import CampaignError, EngineError, NothingMatches, ServiceError
-from wqmaster.factory import Plan
+from wqmaster.errors import (
+    CampaignError,
+    EngineError,
+    FolderError,
+    NothingMatches,
+    ServiceError,
+    WqmasterError,
+)
+from wqmaster.factory import Address, Plan, Project
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run import campaign_folder
 from wqmaster.run.assembly import mongod, opened
 from wqmaster.run.hiring import local_count, worker_environment
 from wqmaster.run.programs import asked_for_version
-from wqmaster.system import credentials
-from wqmaster.system.files import check_writable
+from wqmaster.software import osdf
+from wqmaster.software.pack.making import glibc_of
+from wqmaster.system import credentials, elf
+from wqmaster.system.files import check_writable, replacing
 from wqmaster.system.this_command import this_command
 
 _LOCAL_ENGINE = "the engine 'local' runs jobs on this machine without workers"
@@ -31,7 +42,106 @@ def factory_plan(recipe: Recipe) -> Plan:
     Raises:
         CampaignError: the campaign cannot use a factory, or its port is unknown.
     """
+    loaded = recipe.loaded
+    name, manager = _manager(loaded)
+    return factory.planned(
+        loaded,
+        name,
+        manager,
+        recipe.programs(),
+        local_count(loaded.campaign),
+        asked_for_version(recipe),
+    )
+
+
+def submit_file(recipe: Recipe, file: Path) -> factory.SubmitFile:
+    """Write the submit description for workers of a campaign that no factory starts.
+
+    Raises:
+        CampaignError: the workers are not HTCondor's, the OSPool's rules do not admit them, or the
+            port is unknown.
+        EngineError: this machine has no worker program to copy.
+        WqmasterError: `file` exists and is not such a description.
+    """
     loaded, campaign = recipe.loaded, recipe.loaded.campaign
+    workers = campaign.workers
+    if not isinstance(workers, CondorWorkers):
+        raise loaded.source.error(
+            "a submit file is for HTCondor; write 'workers: {type: condor}'", "workers"
+        )
+    name, manager = _manager(loaded)
+    reused = osdf.reused(recipe.software.supplies, loaded.folder)
+    if reused:
+        raise loaded.source.error(reused[0].words, "software", code=ErrorCode.OSDF_NAME_REUSED)
+    asked = factory.requested(
+        loaded, name, manager, recipe.programs(), 1, asked_for_version(recipe)
+    )
+    try:
+        made = factory.submit_file(
+            campaign, workers, asked, _needs(recipe, name, asked.worker), file
+        )
+    except ValueError as error:
+        raise loaded.source.error(str(error), "workers", code=ErrorCode.OSPOOL_RULE) from None
+    _write(made)
+    factory.note_submit_file(loaded.workforce_folder, file)
+    osdf.note(recipe.software.supplies, loaded.folder)
+    return made
+
+
+def _write(made: factory.SubmitFile) -> None:
+    path = made.file
+    try:
+        if path.exists() and not path.read_text(errors="replace").startswith(factory.MARK):
+            raise WqmasterError(
+                f"{path} exists and is not a submit file of wqmaster's; name another file",
+                code=ErrorCode.FILE_EXISTS,
+            )
+        with replacing(path) as part:
+            part.write_text(made.text, encoding="utf-8")
+    except OSError as error:
+        raise FolderError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _needs(recipe: Recipe, engine: str, named: Path | None) -> factory.Needs:
+    """What the worker, and the archives that it receives, need from a machine."""
+    loaded = recipe.loaded
+    name = factory.ENGINE_PROGRAMS[engine].worker
+    found = shutil.which(name)
+    if named is None and found is None:
+        raise EngineError(
+            f"there is no {name} on the PATH to copy; {choosing.INSTALL_ADVICE}, or name one with "
+            "'workers: {worker: PATH}'",
+            code=ErrorCode.PROGRAM_MISSING,
+        )
+    worker = named or Path(str(found))
+    try:
+        read = elf.needs(worker)
+    except (OSError, ValueError) as error:
+        raise EngineError(
+            f"{worker} cannot be read as a program: {error}", code=ErrorCode.WORKER_UNUSABLE
+        ) from error
+    archives = (
+        loaded.source.path.parent / program.archive
+        for program in loaded.campaign.software.values()
+        if program.archive is not None
+    )
+    glibcs = [glibc_of(path) or () for path in archives]
+    return factory.Needs(
+        worker=worker,
+        password=credentials.password(loaded.workforce_folder),
+        machine=read.machine if read else os.uname().machine,
+        glibc=max([read.glibc if read else (), *glibcs]),
+        paths=tuple(recipe.programs()),
+    )
+
+
+def _manager(loaded: LoadedCampaign) -> tuple[str, Address | Project]:
+    """The engine of a campaign, and how its workers find the master.
+
+    Raises:
+        CampaignError: the campaign cannot use a factory, or its port is unknown.
+    """
+    campaign = loaded.campaign
     if isinstance(campaign.workers, NoWorkers):
         raise loaded.source.error(
             "the campaign has 'workers: none', so you start its workers yourself, without a "
@@ -68,10 +178,7 @@ def factory_plan(recipe: Recipe) -> Plan:
             f"{_LOCAL_ENGINE}; to use workers, write 'engine: taskvine' or 'engine: work_queue'",
             "engine",
         )
-    manager = factory.manager_of(campaign, host, port)
-    return factory.planned(
-        loaded, name, manager, recipe.programs(), local_count(campaign), asked_for_version(recipe)
-    )
+    return name, factory.manager_of(campaign, host, port)
 
 
 def check_own_workers(loaded: LoadedCampaign, option: str) -> None:

@@ -1,4 +1,7 @@
-"""The glibc version and shared libraries that a program needs, from its ELF headers.
+"""What a program needs from the system that it runs on, from its ELF headers.
+
+The loader (PT_INTERP), shared libraries (DT_NEEDED), versions of glibc's symbols and the processor
+are read from the file, since `ldd` can run the program that it examines (ldd(1), "Security").
 
 Sources: elf(5); Linux Standard Base Core 5.0, section 10.7 (GNU version requirements). Only the
 program headers are read, as the loader does, because section headers can be stripped.
@@ -8,6 +11,7 @@ import errno
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,9 +19,12 @@ from elftools.construct.lib.container import Container
 from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
 from elftools.elf.gnuversions import GNUVerNeedSection
+from elftools.elf.segments import InterpSegment
 
 # A damaged file can claim any number of entries.
 _MAX_ENTRIES = 10_000
+# The values of e_machine (elf.h) -> the processors' names in `uname -m`.
+_MACHINES = {"EM_X86_64": "x86_64", "EM_AARCH64": "aarch64", "EM_PPC64": "ppc64le"}
 _GLIBC_VERSION = re.compile(r"GLIBC_([0-9]+(?:\.[0-9]+)+)")
 
 
@@ -27,6 +34,13 @@ class Needs:
 
     glibc: tuple[int, ...]  # the highest symbol version, such as (2, 38); () if there is none
     libraries: tuple[str, ...]  # the file names of shared libraries
+    loader: str | None = None  # the path of the dynamic loader; None if the kernel needs none
+    machine: str = "x86_64"  # the processor, as `uname -m` names it, or ELF's name for another
+
+    @property
+    def static(self) -> bool:
+        """Whether the program needs neither a loader nor any library (also a static PIE)."""
+        return self.loader is None and not self.libraries
 
 
 def needs(path: Path) -> Needs | None:
@@ -49,13 +63,19 @@ def needs(path: Path) -> Needs | None:
 
 def _read(file: IO[bytes]) -> Needs:
     elf = ELFFile(file)
-    dynamic = next((one for one in elf.iter_segments() if isinstance(one, DynamicSegment)), None)
+    machine = _MACHINES.get(elf["e_machine"], str(elf["e_machine"]).removeprefix("EM_"))
+    dynamic, loader = None, None
+    for segment in islice(elf.iter_segments(), _MAX_ENTRIES):
+        if isinstance(segment, DynamicSegment):
+            dynamic = dynamic or segment
+        elif isinstance(segment, InterpSegment):
+            loader = str(segment.get_interp_name())
     if dynamic is None:
-        return Needs((), ())  # statically linked
+        return Needs((), (), loader, machine)
     libraries = tuple(str(vars(tag)["needed"]) for tag in dynamic.iter_tags("DT_NEEDED"))
     found = filter(None, map(_GLIBC_VERSION.fullmatch, _versions(elf, dynamic)))
     versions = (tuple(map(int, match[1].split("."))) for match in found)
-    return Needs(max(versions, default=()), libraries)
+    return Needs(max(versions, default=()), libraries, loader, machine)
 
 
 def _versions(elf: ELFFile, dynamic: DynamicSegment) -> Iterator[str]:

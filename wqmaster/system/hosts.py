@@ -1,5 +1,6 @@
-"""This machine's host name."""
+"""This machine's host name, and addresses."""
 
+import ipaddress
 import socket
 
 
@@ -7,3 +8,23 @@ def this_host() -> str:
     """This machine's fully qualified name, or its bare host name if the former is localhost."""
     host = socket.getfqdn()
     return socket.gethostname() if host.startswith("localhost") else host
+
+
+def names_of_this_host() -> tuple[str, ...]:
+    """The names of this machine: its host name, and its fully qualified name if that differs."""
+    name = socket.gethostname()
+    # A name server that does not respond would take seconds.
+    return (name,) if "." in name else tuple(dict.fromkeys((name, socket.getfqdn())))
+
+
+def numeric(host: str) -> str:
+    """The IPv4 address of `host`, or `host` itself if other machines could not use the address.
+
+    Debian gives a machine's own name an address such as 127.0.1.1 (hosts(5)).
+    """
+    try:
+        address = str(socket.getaddrinfo(host, None, socket.AF_INET)[0][4][0])
+    except (OSError, UnicodeError):
+        return host
+    own = host == "localhost" or host.startswith("127.")
+    return host if ipaddress.ip_address(address).is_loopback and not own else address

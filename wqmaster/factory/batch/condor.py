@@ -11,9 +11,9 @@ from wqmaster.factory.batch.base import Settings
 from wqmaster.factory.batch.condor_log import CondorEvents
 from wqmaster.factory.batch.queue import QueueSystem
 from wqmaster.factory.commands import answer
+from wqmaster.factory.ospool import category
 from wqmaster.factory.sizes import WorkerSize
 
-_CATEGORY_HOURS = {"Medium": 10, "Long": 20}
 _FACTORY_ATTRIBUTE = "WqmasterFactory"
 # In a job's arguments, HTCondor interprets ' and expands $(X), $$(X), $$[X] and $FUNCTION(X).
 _NOT_IN_ARGUMENTS = re.compile(r"['\n]|\$\$?\w*\(|\$\$\[")
@@ -59,10 +59,10 @@ class Condor(QueueSystem):
             # Without these, the output of a failing worker is lost.
             "output = worker.$(Cluster).out",
             "error = worker.$(Cluster).err",
-            f"+{_FACTORY_ATTRIBUTE} = {_quoted(factory_id)}",
+            f"+{_FACTORY_ATTRIBUTE} = {quoted(factory_id)}",
             f"batch_name = {campaign}",
-            *([f"+ProjectName = {_quoted(workers.project)}"] if workers.project else []),
-            *_container(workers.image),
+            *([f"+ProjectName = {quoted(workers.project)}"] if workers.project else []),
+            *container_lines(workers.image),
             *_duration_category(workers.walltime),
             *workers.options,
         ]
@@ -91,7 +91,7 @@ class Condor(QueueSystem):
         answer("condor_rm", "-constraint", _of_factory(factory_id))
 
 
-def _container(image: str | None) -> list[str]:
+def container_lines(image: str | None) -> list[str]:
     """The submit file's lines that run a worker in the container `image`; none without an image.
 
     An unpacked image (a folder, such as those on CVMFS) goes into an attribute of the OSPool. Any
@@ -102,28 +102,24 @@ def _container(image: str | None) -> list[str]:
     if image is None:
         return []
     if image.startswith("/") and not image.endswith(".sif"):
-        return [f"+SingularityImage = {_quoted(image)}"]
+        return [f"+SingularityImage = {quoted(image)}"]
     return ["universe = container", f"container_image = {image}"]
 
 
 def _duration_category(walltime: int | None) -> list[str]:
     """The submit file's line with the OSPool's duration category, which other pools ignore.
 
-    `walltime` is in seconds. Without it, or above the longest category, there is no such line. Jobs
-    in a category are expected to end within `_CATEGORY_HOURS`, and are held after twice as long
-    (OSG user documentation, "Job Duration Categories").
+    Without a wall time, or above the longest category, there is no such line.
     """
-    for category, hours in _CATEGORY_HOURS.items():
-        if walltime is not None and walltime <= hours * 3600:
-            return [f"+JobDurationCategory = {_quoted(category)}"]
-    return []
+    found = category(walltime)
+    return [f"+JobDurationCategory = {quoted(found)}"] if found else []
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """`text` as a string literal in HTCondor's ClassAd language."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
 
 def _of_factory(factory_id: str) -> str:
-    return f"{_FACTORY_ATTRIBUTE} == {_quoted(factory_id)}"
+    return f"{_FACTORY_ATTRIBUTE} == {quoted(factory_id)}"

@@ -13,6 +13,11 @@ _GOODBYE_PART = 10
 _GOODBYE_SECONDS = 120
 
 
+def working_seconds(walltime: int) -> int:
+    """After how many seconds a worker leaves whose batch job ends after `walltime` seconds."""
+    return walltime - min(_GOODBYE_SECONDS, walltime // _GOODBYE_PART)
+
+
 class QueueSystem:
     """What batch systems with a queue have in common."""
 
@@ -32,8 +37,7 @@ class QueueSystem:
     def _settings(self, workers: BatchWorkers, size: WorkerSize) -> Settings:
         options = ["--debug-rotate-max=1MB"]
         if workers.walltime:
-            early = min(_GOODBYE_SECONDS, workers.walltime // _GOODBYE_PART)
-            options.append(f"--wall-time={workers.walltime - early}")
+            options.append(f"--wall-time={working_seconds(workers.walltime)}")
         return {
             "max-workers": workers.max,
             "min-workers": workers.min,
