@@ -270,6 +270,21 @@ def test_workers_end_when_their_supervisor_is_killed(engine: Any, tmp_path: Path
     assert not processes(str(tmp_path / "factory"))
 
 
+def test_the_manager_sees_at_once_that_a_worker_was_killed(engine: Any, tmp_path: Path) -> None:
+    """Once, a vine_worker's transfer server held the connection until the keep-alive ended (F9)."""
+    plan = factory.local_plan(engine.name, 1, 1, engine.port)
+    made = factory.Factory(plan, tmp_path, dict(os.environ))
+    try:
+        connected(engine, 1)
+        (folder,) = wait_until(lambda: list((tmp_path / "factory").glob("workers-*/worker.*/")))
+        # The supervisor must have seen the worker before it can see its end.
+        wait_until(lambda: (factory.status(tmp_path) or {})["running_workers"] == 1)
+        os.kill(int(folder.name.partition(".")[2]), signal.SIGKILL)
+        connected(engine, 0)
+    finally:
+        made.close()
+
+
 def test_a_new_factory_ends_the_leftovers_of_a_killed_one(engine: Any, tmp_path: Path) -> None:
     plan = factory.local_plan(engine.name, 1, 1, engine.port)
     factory.start(plan, tmp_path, dict(os.environ))

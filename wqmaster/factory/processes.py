@@ -7,6 +7,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import psutil
+
 from wqmaster.system.processes import descendants, is_running, with_variable
 
 # How long killed processes can take to disappear.
@@ -27,6 +29,22 @@ def left(folder: Path) -> list[int]:
     # finds its workers, which run elsewhere.
     found = with_variable(_MARK_VARIABLE, str(folder), folder / "workers-")
     return found + [pid for pid in descendants(*found) if pid not in found] if found else []
+
+
+def end_helpers(errors: Path) -> int:
+    """Kill the processes whose standard error is the file of a dead worker; return how many.
+
+    They are the worker's own: its tasks have files of their own.
+    """
+    count = 0
+    with contextlib.suppress(FileNotFoundError):
+        file = errors.lstat()
+        for process in psutil.process_iter():
+            with contextlib.suppress(OSError):
+                if os.path.samestat(file, Path(f"/proc/{process.pid}/fd/2").stat()):
+                    os.kill(process.pid, signal.SIGKILL)
+                    count += 1
+    return count
 
 
 def end_left(folder: Path) -> int:

@@ -22,7 +22,12 @@ class LocalEvents(WorkerFolders):
         """Whether a worker has ended, and the exit code with which worker.sh refused the host."""
         with contextlib.suppress(OSError, ValueError):
             return True, int((folder / "code").read_text())
-        return not (worker.isdecimal() and is_running(int(worker))), None
+        if worker.isdecimal():
+            if is_running(int(worker)):
+                return False, None
+            # A batch system ends a job with all its processes, but here nothing else would (F9).
+            processes.end_helpers(folder / "err")
+        return True, None
 
 
 class Local:
