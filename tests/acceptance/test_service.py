@@ -527,7 +527,7 @@ def test_a_drained_campaign_of_a_service_stays_away_until_it_is_resumed(group: G
     serving.send_signal(signal.SIGHUP)  # look now at the campaigns that have ended
     wait_until(lambda: len(group.done("a")) == 30)
     assert len(group.done("b")) == left
-    assert "takes the campaign up" in group.cli("resume", group.folder / "b.yaml")
+    group.cli("resume", group.folder / "b.yaml")
     serving.send_signal(signal.SIGHUP)
     wait_until(lambda: len(group.done("b")) == 30)
     serving.send_signal(signal.SIGTERM)

@@ -203,7 +203,7 @@ def test_documents_are_computed_again_by_id_query_and_class(campaigns: Campaigns
 
     said = cli("rerun", path, "--query", '{"_id": {"$in": [2, "bad"]}}')
     assert "results of 1 document " in said
-    assert "failures of 1 document " in said
+    assert "1 failed document " in said
     cli("run", path, code=1)
     assert sorted(runs(campaigns)) == [1, 2, 3, 4]
     assert runs(campaigns)[4] == before[4]

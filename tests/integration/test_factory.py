@@ -390,7 +390,10 @@ def test_one_action_of_the_command_is_asked_for_by_an_option(
 ) -> None:
     path = campaigns.write()
     cli("factory", path, "--start", "--stop", code=2)
-    assert "use only one of --start, --stop, --status and --rotate-password" in cli.errors
+    assert (
+        "use only one of --start, --stop, --status, --submit-file and --rotate-password"
+        in cli.errors
+    )
     cli("factory", "stop", code=2)
     assert "there is no campaign file 'stop'; did you mean '--stop'?" in cli.errors
 
