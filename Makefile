@@ -1,6 +1,6 @@
 DEMO := examples/xtb-gradients
 # All shell scripts in the repository (tests/unit/test_house.py looks for others).
-SCRIPTS := shell .ci/run environment/*.sh wqmaster/*/*.sh tests/stand_ins/orca_stand_in
+SCRIPTS := shell .ci/run environment/*.sh benchmarks/*.sh wqmaster/*/*.sh tests/stand_ins/orca_stand_in
 # The least share of lines, in percent, that the tests must run. The unit tests alone run 70 %. Lines that
 # run only in separate processes (collectors, supervisors, commands) are not counted.
 COVERAGE_FLOOR := 69

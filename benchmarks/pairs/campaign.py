@@ -1,0 +1,141 @@
+"""wqmaster's side of a comparison: a campaign with workers that the benchmark starts."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pymongo
+import yaml
+
+from pairs.measured import Measured
+from pairs.servers import free_port, mongod
+from pairs.workloads import Workload
+
+WORKERS = {"taskvine": "vine_worker", "work_queue": "work_queue_worker"}
+# How often the database is asked how many jobs are done.
+_POLL_SECONDS = 0.1
+_PARSERS = '''
+from wqmaster import reads
+
+@reads("stdout")
+def value(output):
+    """The number behind the word value."""
+    for line in output.text.splitlines():
+        if line.startswith("value "):
+            return float(line.split()[1])
+    raise output.missing("of the value")
+'''
+
+
+def _write(workload: Workload, folder: Path, uri: str, settings: dict[str, Any]) -> Path:
+    for name, content in workload.shared.items():
+        (folder / name).write_text(content)
+    (folder / "bench_parsers.py").write_text(_PARSERS)
+    step = {"func_name": "wqmaster.tasks.command.run", **workload.step}
+    campaign = {
+        "campaign": "bench",
+        "campaign_config": {
+            "func_name": step.pop("func_name"),
+            "job_timeout": 600,
+            "args": [step],
+            "kwargs": {"mongo_output_key": "bench"},
+        },
+        "submit": {"query": {"bench.one": None}},
+        "database": {"uri": uri},
+        "resources": {"cores": 1, "memory": 100, "disk": 100},
+        **settings,
+    }
+    if "atomic_numbers" not in workload.documents[0]:
+        campaign["molecule"] = {"required": False}
+    path = folder / "campaign.yaml"
+    path.write_text(yaml.safe_dump(campaign))
+    return path
+
+
+def _once(
+    workload: Workload, folder: Path, engine: str, bundle: int | str, slots: int
+) -> tuple[float, float, dict[int, float]]:
+    """Jobs per second, the command's CPU time in seconds, and the values."""
+    folder.mkdir()
+    port = free_port()
+    with mongod(folder / "mongod") as uri, pymongo.MongoClient[dict[str, Any]](uri) as client:
+        documents = client["wqmaster"]["molecules"]
+        documents.insert_many([dict(document) for document in workload.documents])
+        settings = {
+            "engine": {"type": engine, "port": port},
+            "workers": {"type": "none"},
+            "bundle": bundle,
+        }
+        path = _write(workload, folder, uri, settings)
+        words = [sys.executable, "-m", "wqmaster", "run", path, "--quiet"]
+        quiet = subprocess.DEVNULL
+        command = subprocess.Popen(words, stdin=quiet, stdout=quiet)
+        workers: list[subprocess.Popen[bytes]] = []
+        password = folder / "bench.run" / "password"
+        begun: tuple[float, int] | None = None
+        ended, count = 0.0, 0
+        try:
+            while count < len(workload.documents):
+                time.sleep(_POLL_SECONDS)
+                if not workers and password.exists():
+                    workers = [
+                        _worker(engine, password, port, folder / f"worker{number}")
+                        for number in range(slots)
+                    ]
+                count = documents.count_documents({"bench.one": {"$ne": None}})
+                ended = time.monotonic()
+                if count and begun is None:
+                    begun = ended, count
+                if command.poll() is not None and count < len(workload.documents):
+                    raise RuntimeError(f"wqmaster ended with {command.returncode} at {count} jobs")
+            _, status, usage = os.wait4(command.pid, 0)
+            command.returncode = os.waitstatus_to_exitcode(status)
+        finally:
+            for worker in workers:
+                worker.kill()
+                worker.wait()
+            if command.returncode is None:
+                command.kill()
+                command.wait()
+        assert begun is not None  # noqa: S101  # all jobs are done
+        key = "energy" if "gfn" in workload.step else "value"
+        values = {one["_id"]: one["bench"]["one"][key] for one in documents.find()}
+    rate = (count - begun[1]) / max(ended - begun[0], _POLL_SECONDS)
+    return rate, usage.ru_utime + usage.ru_stime, values
+
+
+def _worker(engine: str, password: Path, port: int, folder: Path) -> "subprocess.Popen[bytes]":
+    folder.mkdir()  # the worker empties it
+    words = [WORKERS[engine], "--cores", "1", "--memory", "2000", "--disk", "2000"]
+    words += ["--password", str(password), "--workdir", str(folder), "127.0.0.1", str(port)]
+    quiet = subprocess.DEVNULL
+    return subprocess.Popen(words, stdin=quiet, stdout=quiet, stderr=quiet)
+
+
+class Campaign:
+    """Measures campaigns of one workload."""
+
+    def __init__(self, workload: Workload, folder: Path, slots: int = 2) -> None:
+        self._workload = workload
+        self._folder = folder
+        self._slots = slots
+        self._runs = 0
+        # What a campaign of two jobs takes, by engine and bundle.
+        self._set_up: dict[tuple[str, int | str], float] = {}
+
+    def measure(self, engine: str, bundle: int | str) -> Measured:
+        """Run all jobs; the CPU time that is spent without jobs (set-up) does not count."""
+        jobs = len(self._workload.documents)
+        if (engine, bundle) not in self._set_up:
+            few = self._workload.first(2)
+            self._set_up[engine, bundle] = _once(few, self._new(), engine, bundle, self._slots)[1]
+        rate, cpu, values = _once(self._workload, self._new(), engine, bundle, self._slots)
+        cpu -= self._set_up[engine, bundle]
+        return Measured(rate, 1000 * cpu / (jobs - 2), values)
+
+    def _new(self) -> Path:
+        self._runs += 1
+        return self._folder / str(self._runs)
