@@ -3,10 +3,12 @@
 import pytest
 
 from wqmaster.campaign.models import Bundle
+from wqmaster.engines.base import Returned, TaskResult
 from wqmaster.run.bundling import MAX_AUTO_JOBS, Bundling
 from wqmaster.run.run_times import MIN_TIMES, RunTimes
 
 AUTO = Bundle(time=60)
+FAILED = Returned("t", TaskResult.ERROR, 1, "node", 1.0, 2.0, "no space left")
 
 
 def times(seconds: float, natoms: int = 10, count: int = 20) -> RunTimes:
@@ -21,7 +23,12 @@ def test_a_size_alone_is_short_for_a_mapping(size: object) -> None:
     assert Bundle.model_validate(size) == Bundle.model_validate({"size": size})
 
 
-@pytest.mark.parametrize("size", [0, 1001, "many", 2.5, True, None])
+def test_a_size_from_an_environment_variable_is_a_number() -> None:
+    """Once, `bundle: "20"` was refused, unlike other numbers in quotes."""
+    assert Bundle.model_validate("20") == Bundle.model_validate({"size": "20"}) == Bundle(size=20)
+
+
+@pytest.mark.parametrize("size", ["0", "1001", "-1", "\u0663", 0, 1001, "many", 2.5, True, None])
 def test_other_sizes_are_refused(size: object) -> None:
     with pytest.raises(ValueError, match="must be 'auto'"):
         Bundle.model_validate({"size": size})
@@ -96,7 +103,7 @@ def test_a_job_that_ends_its_task_is_found_by_halving() -> None:
                 failed.append(part[0])
                 bundling.ended(part)
             else:
-                bundling.failed(part)
+                bundling.failed(part, FAILED)
                 waiting.append(part)
     assert failed == [culprit]
     assert tasks == 1 + 2 * 6
@@ -104,7 +111,7 @@ def test_a_job_that_ends_its_task_is_found_by_halving() -> None:
 
 def test_doubts_end_with_a_verdict() -> None:
     bundling = Bundling(times(0.1))
-    bundling.failed(["a", "b", "c", "d"])
+    bundling.failed(["a", "b", "c", "d"], FAILED)
     assert bundling.groups(AUTO, [("a", 1), ("b", 1), ("c", 1), ("d", 1)]) == [2, 2]
     bundling.ended("abcd")
     assert bundling.groups(AUTO, [("a", 1), ("b", 1), ("c", 1), ("d", 1)]) == [4]

@@ -22,6 +22,8 @@ class Resources(Model):
 
 
 def _bundle_size(value: Any) -> int | str:
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        value = int(value)  # from an environment variable, like other numbers
     if value == "auto" or (isinstance(value, int) and value is not True and 0 < value <= 1000):
         return cast("int | str", value)
     raise PydanticCustomError("bundle_size", "must be 'auto', or a whole number from 1 to 1,000")

@@ -108,7 +108,7 @@ def protocol(worker: str, environ: Mapping[str, str]) -> int | None:
 
 
 def speaks_tls(worker: str, environ: Mapping[str, str]) -> bool:
-    """Whether a worker that is told to use TLS begins with it (RFC 8446, section 5.1).
+    """Whether a worker with --ssl begins with TLS (RFC 8446, section 5.1).
 
     Raises:
         OSError: the worker cannot be started.

@@ -6,11 +6,16 @@ are left: the share that each slot still gets is divided in two, as in guided se
 (C. D. Polychronopoulos and D. J. Kuck, IEEE Trans. Comput. C-36, 1425 (1987)).
 """
 
+import logging
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
 from wqmaster.campaign.models import Bundle
+from wqmaster.engines.base import Returned
+from wqmaster.run.holds import quoted
 from wqmaster.run.run_times import RunTimes
+
+log = logging.getLogger("wqmaster.master")
 
 # The largest number of jobs that a task gets without being asked for.
 MAX_AUTO_JOBS = 500
@@ -47,11 +52,17 @@ class Bundling:
         before = self._job_bytes
         self._job_bytes = mean if before is None else before + _NEW_SHARE * (mean - before)
 
-    def failed(self, keys: Sequence[str]) -> None:
+    def failed(self, keys: Sequence[str], returned: Returned) -> None:
         """Take note that a task of these documents has failed as a whole, for an unknown reason.
 
         One of its jobs may be the cause, and is found by halving.
         """
+        log.warning(
+            "task %s returned without its %d jobs, which run again in smaller tasks: %s, exit code "
+            "%d, on %s: %s",
+            *(returned.task_id, len(keys), returned.result.value, returned.exit_code),
+            *(quoted(returned.host), quoted(returned.message)),
+        )
         for key in keys:
             self._doubted[key] = max(1, len(keys) // 2)
             self._doubted.move_to_end(key)

@@ -305,8 +305,7 @@ class Master:
         if sent is None:
             return True
         if returned.result is not TaskResult.OK and len(sent[0]) > 1:
-            log.warning("task %s with %d jobs: %s; they run again", task, len(sent[0]), returned)
-            self._bundling.failed(sent[0])
+            self._bundling.failed(sent[0], returned)
             self._flights.lose(task)
             self._spool.drop(task)
             return True
