@@ -31,7 +31,7 @@ from wqmaster.software import osdf
 from wqmaster.software.pack.making import glibc_of
 from wqmaster.system import credentials, elf
 from wqmaster.system.files import check_writable, replacing
-from wqmaster.system.this_command import this_command
+from wqmaster.system.this_command import seen_by_user, this_command
 
 _LOCAL_ENGINE = "the engine 'local' runs jobs on this machine without workers"
 
@@ -127,7 +127,7 @@ def _needs(recipe: Recipe, engine: str, named: Path | None) -> factory.Needs:
     )
     glibcs = [glibc_of(path) or () for path in archives]
     return factory.Needs(
-        worker=worker,
+        worker=seen_by_user(worker),
         password=credentials.password(loaded.workforce_folder),
         machine=read.machine if read else os.uname().machine,
         glibc=max([read.glibc if read else (), *glibcs]),

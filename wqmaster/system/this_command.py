@@ -1,5 +1,6 @@
 """The way in which the user called this program, for the commands that messages suggest."""
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -8,6 +9,9 @@ from pathlib import Path
 
 # In a checkout, wqmaster is on the PATH only inside ./shell, which states its own name here.
 _SHELL_VARIABLE = "WQMASTER_CALLED_BY"
+# The checkout whose ./shell runs this program, perhaps in a private root in this folder of it.
+_CHECKOUT_VARIABLE = "WQMASTER_INSIDE"
+_ROOT = ".environment/root"
 
 
 def this_command() -> str:
@@ -21,6 +25,20 @@ def suggest_absolutely() -> None:
     shell = os.environ.get(_SHELL_VARIABLE)
     if shell:
         os.environ[_SHELL_VARIABLE] = str(Path(shell).absolute())
+
+
+def seen_by_user(path: Path) -> Path:
+    """The path of a file in the user's own shell, for commands that run there (scp).
+
+    The private root of ./shell has system folders of its own.
+    """
+    checkout = os.environ.get(_CHECKOUT_VARIABLE)
+    if checkout and path.is_absolute():
+        outside = Path(checkout, _ROOT, *path.parts[1:])
+        with contextlib.suppress(OSError):
+            if outside.samefile(path):
+                return outside
+    return path
 
 
 def absolute_command() -> list[str]:
