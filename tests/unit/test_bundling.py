@@ -49,6 +49,14 @@ def test_a_task_takes_the_time_that_is_asked_for(seconds: float, count: int) -> 
     assert Bundling(times(seconds)).count(AUTO, None, 2) == count
 
 
+@pytest.mark.parametrize(("slots", "count"), [(2, 8), (50, 8), (100, 16), (600, 99), (9000, 99)])
+def test_by_default_few_workers_get_short_tasks(slots: int, count: int) -> None:
+    """With tasks of a minute on two cores, a job of a higher priority waited for 20 s."""
+    bundling = Bundling(times(0.6))
+    assert bundling.count(Bundle(), None, slots) == count
+    assert bundling.groups(Bundle(), [(str(n), 10) for n in range(99)])[0] == count
+
+
 def test_tasks_shrink_toward_the_end_so_that_no_slot_is_idle() -> None:
     bundling = Bundling(times(0.1))
     left, sizes = 1000, []

@@ -34,8 +34,8 @@ class Bundle(Model):
 
     # A number of jobs, or "auto": as many as take `time`, by the times of earlier jobs.
     size: Annotated[int | Literal["auto"], BeforeValidator(_bundle_size)] = "auto"
-    # How long the jobs of a task take together, in seconds.
-    time: Seconds = 60
+    # How long the jobs of a task take together, in seconds. Default: more with more workers.
+    time: Seconds | None = None
 
     @property
     def fixed(self) -> int:

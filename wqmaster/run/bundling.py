@@ -1,8 +1,10 @@
 """How many jobs form a task, from the times that jobs took (`bundle: auto`).
 
 A task costs the manager, the worker and the runner some milliseconds whatever is in it, and a lost
-worker costs what its task has done. So tasks are to take a given time, and less when few documents
-are left: the share that each slot still gets is divided in two, as in guided self-scheduling
+worker costs what its task has done, as the next job of a higher priority waits for a task to end.
+So tasks are to take a given time, by default as short as the manager can well serve with the number
+of slots. They take less when few documents are left: the share that each slot still gets is divided
+in two, as in guided self-scheduling
 (C. D. Polychronopoulos and D. J. Kuck, IEEE Trans. Comput. C-36, 1425 (1987)).
 """
 
@@ -19,6 +21,11 @@ log = logging.getLogger("wqmaster.master")
 
 # The largest number of jobs that a task gets without being asked for.
 MAX_AUTO_JOBS = 500
+# How long tasks are to take by default: this many seconds for each slot, so that a manager starts
+# at most ten tasks per second, within limits.
+_SECONDS_PER_SLOT = 0.1
+_MIN_TASK_SECONDS = 5.0
+_MAX_TASK_SECONDS = 60.0
 # How large the files of all jobs of a task may become: one archive travels at once, and a collector
 # commits about as much together.
 _MAX_TASK_BYTES = 64 << 20
@@ -42,6 +49,7 @@ class Bundling:
     def __init__(self, times: RunTimes, most_slots: int | None = None) -> None:
         self._times = times
         self._most_slots = most_slots
+        self._slots = 0  # at the last count
         self._job_bytes: float | None = None
         # Document -> the largest number of jobs that its next task may have.
         self._doubted: OrderedDict[str, int] = OrderedDict()
@@ -82,16 +90,22 @@ class Bundling:
         """
         if isinstance(bundle.size, int):
             return bundle.size
+        self._slots = slots = max(1, slots, self._most_slots or 0)
         seconds = self._times.typical()
         if seconds is None:
             return 1
-        count = min(MAX_AUTO_JOBS, int(bundle.time / (seconds + _RUNNER_SECONDS)))
+        count = min(MAX_AUTO_JOBS, int(self._time(bundle) / (seconds + _RUNNER_SECONDS)))
         if self._job_bytes:
             count = min(count, int(_MAX_TASK_BYTES / self._job_bytes))
         if left is not None:
-            slots = max(1, slots, self._most_slots or 0)
             count = min(count, -(-left // (_SHARES_PER_SLOT * slots)))
         return max(1, count)
+
+    def _time(self, bundle: Bundle) -> float:
+        """How long a task is to take, in seconds."""
+        if bundle.time is not None:
+            return bundle.time
+        return min(_MAX_TASK_SECONDS, max(_MIN_TASK_SECONDS, _SECONDS_PER_SLOT * self._slots))
 
     def groups(self, bundle: Bundle, jobs: Sequence[tuple[str, int]]) -> list[int]:
         """Divide documents into tasks; return the number of documents of each task, in order.
@@ -99,14 +113,14 @@ class Bundling:
         `jobs` are the keys of the documents and their numbers of atoms.
         """
         groups: list[int] = []
-        size, seconds, most = 0, 0.0, len(jobs)
+        size, seconds, most, limit = 0, 0.0, len(jobs), self._time(bundle)
         for key, natoms in jobs:
             cap = self._doubted.get(key, len(jobs))
             expected = None
             if not isinstance(bundle.size, int):
                 expected = self._times.expected(natoms)
             took = 0.0 if expected is None else expected.seconds + _RUNNER_SECONDS
-            if size and (size >= min(most, cap) or seconds + took > bundle.time):
+            if size and (size >= min(most, cap) or seconds + took > limit):
                 groups.append(size)
                 size, seconds, most = 0, 0.0, len(jobs)
             size, seconds, most = size + 1, seconds + took, min(most, cap)
