@@ -82,7 +82,7 @@ def test_a_short_file_gets_the_documented_defaults(tmp_path: Path) -> None:
     assert (campaign.database.name, campaign.database.collection) == ("wqmaster", "molecules")
     assert campaign.engine.type == "auto"
     assert campaign.workers.type == "local"
-    assert (campaign.bundle.size, campaign.bundle.time) == ("auto", 60)
+    assert (campaign.bundle.size, campaign.bundle.time) == ("auto", None)
     assert campaign.archive.compression == "none"
 
 

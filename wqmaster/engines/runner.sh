@@ -1,17 +1,18 @@
 #!/bin/sh
-# runner.sh: runs the jobs of one task on a worker. Needs a POSIX shell, tar, timeout, sha256sum.
+# runner.sh: runs the jobs of one task on a worker. Needs a POSIX shell, tar, sha256sum.
 #
 #   sh runner.sh none|gzip SECONDS
 #
 # inputs.tar holds a folder per job (0, 1, ...), each with a file job.sh that calls `enter` and
 # `step` below, and a folder per step. A job runs in the folder of its last step, so that its files
-# need not be copied. Programs are started rarely, since each takes about 1 ms. Paths are relative, so
-# that a sandbox that is moved is not made again where it was.
+# need not be copied. Programs are started rarely, since each takes about 1 ms: so one watcher ends
+# the programs of all jobs that reach their deadlines, instead of a `timeout` for each. Paths are
+# relative, so that a sandbox that is moved is not made again where it was.
 # outputs.tar holds JOB/STEP/FILE, the streams JOB/STEP:stdout and JOB/STEP:stderr, and a `manifest`
 # of exit codes, wall times, sizes and checksums:
 #   wqmaster 1 | host NAME |
-#   step JOB NAME EXIT HUNDREDTHS TIMED_OUT [SOFTWARE] | SUM  FILE | size BYTES FILE |
-#   SUM  inputs.tar | cut BYTES FILE | end SUM OF THE LINES ABOVE
+#   step JOB NAME EXIT HUNDREDTHS TIMED_OUT [SOFTWARE] | SUM  FILE | SUM  inputs.tar |
+#   cut BYTES FILE | end SUM OF THE LINES ABOVE
 # SECONDS is the time limit of one job. Exit code 0 means that outputs.tar is complete.
 # Of a standard output or error that is larger than $bound bytes, which job.sh can set, only the
 # first and the last megabyte are returned; `cut` states its size.
@@ -68,10 +69,10 @@ trap 'end_group; exit 143' TERM
 # the function to call in the program's process before the program; the key of its software.
 trouble='' trouble_code=127 before=: key=
 
-# What is returned, as words; a name has no blanks.
-names=
-# The folder that the job runs in, below its own, and the outputs in it.
-job_folder='' kept=''
+# What is returned, as words; a name has no blanks. Of these, the long streams.
+names='' long=''
+# The folder that the job runs in, below its own, and the outputs in it; the process that watches.
+job_folder='' kept='' watcher='' watchers=0
 
 enter() { # STEP: the job runs in the folder of this step
     job_folder=$1
@@ -104,28 +105,31 @@ step() {
     started=$now
     left=$(((deadline - now + 99) / 100))
     timed_out=0 ran=
+    exec 4> "$out:stdout" 5> "$out:stderr" || die "disk full" 28
     if [ -n "$trouble" ]; then
-        : > "$out:stdout"
-        echo "runner.sh: $trouble" > "$out:stderr"
+        echo "runner.sh: $trouble" >&5
         code=$trouble_code
     elif [ "$left" -gt 0 ]; then
-        { $before && start "$@"; } > "$out:stdout" 2> "$out:stderr" < /dev/null &
-        wait $!
-        code=$? ran=1
+        [ -n "$watcher" ] || watch_over
+        { $before && start "$@"; } >&4 2>&5 < /dev/null 3>&- 4>&- 5>&- &
+        pid=$! ran=1
+        echo "$pid $deadline" >&3 || { kill -KILL "$pid" && die "disk full" 28; }
+        wait "$pid"
+        code=$?
         # A program can remove the folder that it runs in.
         [ -d "../$job_folder" ] || { mkdir "../$job_folder" && cd -P "../$job_folder"; } ||
             die "cannot enter the folder of job $job"
     else
-        : > "$out:stdout"
-        : > "$out:stderr"
-        code=124
+        code=124 timed_out=1
     fi
     used=${key:+ $key}
     trouble='' before=: key=
     clock
-    # Allow for a tenth of a second, since our clock is coarse and timeout uses a different one.
-    if [ "$((now + 10))" -ge "$deadline" ]; then
-        case $code in 124 | 137 | 143) timed_out=1 && end_group ;; esac
+    if [ -n "$ran" ] && [ -e "../../expired.$pid" ]; then
+        timed_out=1
+        [ "$code" = 137 ] || code=124 # as `timeout` has it
+        watch_no_more
+        end_group
     fi
     # A signal from outside (scancel, a shutdown of the host) reaches a worker's processes one after
     # another: if we are about to be ended too, the job has not failed.
@@ -137,6 +141,11 @@ step() {
     fi
     there=
     names="$names $job/$name:stdout $job/$name:stderr"
+    written 4 "$out:stdout"
+    [ "$size" -le "$bound" ] || long="$long $job/$name:stdout"
+    written 5 "$out:stderr"
+    [ "$size" -le "$bound" ] || long="$long $job/$name:stderr"
+    exec 4>&- 5>&-
     for file in $outputs; do
         case $file in +*)
             [ "$code" -ne 0 ] || continue
@@ -157,20 +166,68 @@ step() {
     return "$code"
 }
 
-start() { # PROGRAM [ARGUMENT...]: becomes the program, with its time limit
+watch() { # UNTIL: ends programs at their deadlines, of which a later one is never earlier
+    until=$1 ended=${!:-}
+    trap '[ "${!:-}" = "$ended" ] || { kill -KILL "$!"; wait "$!"; }; exit' TERM
+    : > "watching.$watchers"
+    while :; do
+        clock
+        left=$(((until - now + 99) / 100))
+        nap $((left > 60 ? 60 : left < 1 ? 1 : left))
+        watched
+        clock
+        if [ "$now" -lt "$until" ]; then continue; fi
+        late=$pid
+        : > "expired.$late"
+        kill -TERM "$late"
+        nap 5
+        watched
+        [ "$pid" != "$late" ] || kill -KILL "$late"
+    done
+}
+
+nap() { # SECONDS
+    sleep "$1" &
+    wait "$!"
+    ended=$!
+}
+
+watched() { # reads `pid` and `until` of the program that was started last
+    while read -r newest its_deadline; do pid=$newest until=$its_deadline; done < watched
+}
+
+watch_over() {
+    watchers=$((watchers + 1))
+    (cd -P ../.. && watch "$deadline") < /dev/null > /dev/null 2>&1 3>&- 4>&- 5>&- &
+    watcher=$!
+}
+
+watch_no_more() {
+    signal=TERM
+    # A shell that has just been forked can lose the signal.
+    [ -e "watching.$watchers" ] || [ -e "../../watching.$watchers" ] || signal=KILL
+    if [ -n "$watcher" ]; then kill -$signal "$watcher" && wait "$watcher"; fi 2> /dev/null
+    watcher=
+}
+
+start() { # PROGRAM [ARGUMENT...]: becomes the program
     if [ "$1" = env ]; then
         shift
         while :; do
-            case $1 in -*) exec $timeout "$left" env "$@" ;; *=*) ;; *) break ;; esac
+            case $1 in -*) exec env "$@" ;; *=*) ;; *) break ;; esac
             case ${1%%=*} in
-                '' | [0-9]* | *[!A-Za-z0-9_]*) exec $timeout "$left" env "$@" ;;
+                '' | [0-9]* | *[!A-Za-z0-9_]*) exec env "$@" ;;
             esac
             export "${1?}"
             shift
         done
     fi
-    exec $timeout "$left" "$@"
+    exec "$@"
 }
+
+written() { # NUMBER FILE: sets `size` of a file that we have open, without a fork if /proc exists
+    read -r _ size < "/proc/$$/fdinfo/$1" || size=$(wc -c < "$2") || die "cannot determine file sizes"
+} 2> /dev/null
 
 # What jobs leave behind, as words, how many files that is, and when the job began.
 junk='' pieces=0 job_began=0
@@ -212,19 +269,15 @@ shorten() { # FILE: leaves out the middle
         tail -c $part "$1" >> short && mv -f short "$1"
 }
 
-if [ -e manifest ] || [ -e outputs.tar ]; then rm -rf manifest outputs.tar; fi
-# All processes of a job stay in one process group, so that ending the task ends them all (F21).
-if timeout --foreground 1800 tar -xf inputs.tar 2> /dev/null; then
-    timeout="timeout --foreground -k 5"
-else
-    timeout="timeout -k 5" # of busybox
-    tar -xf inputs.tar || die "cannot unpack inputs.tar"
-fi
+if [ -e manifest ] || [ -e outputs.tar ]; then rm -rf manifest outputs.tar watch* expired.*; fi
+tar -xf inputs.tar || die "cannot unpack inputs.tar"
 {
     echo "wqmaster 1"
     read -r host < /proc/sys/kernel/hostname 2> /dev/null || host=$(uname -n)
     echo "host $host"
 } > manifest || die "disk full" 28
+
+exec 3> watched || die "disk full" 28 # of each program, its process and its deadline
 
 job=0
 while [ -f "$job/job.sh" ]; do
@@ -239,20 +292,13 @@ while [ -f "$job/job.sh" ]; do
     job=$next kept=
 done
 
-returned wc -c > sizes || die "cannot determine file sizes"
-while read -r size file; do
-    case $file in
-        total) continue ;;
-        *:stdout | *:stderr)
-            if [ "$size" -gt "$bound" ]; then
-                shorten "$file" || die "disk full" 28
-                echo "cut $size $file"
-                size=$(wc -c < "$file")
-            fi
-            ;;
-    esac
-    echo "size $((size)) $file"
-done < sizes >> manifest || die "disk full" 28
+watch_no_more
+
+for file in $long; do
+    size=$(wc -c < "$file") || die "cannot determine file sizes"
+    shorten "$file" || die "disk full" 28
+    echo "cut $((size)) $file" >> manifest || die "disk full" 28
+done
 returned sha256sum inputs.tar >> manifest || die "cannot compute checksums"
 sum=$(sha256sum manifest) || die "cannot compute checksums"
 echo "end ${sum%% *}" >> manifest || die "disk full" 28

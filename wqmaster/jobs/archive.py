@@ -244,7 +244,7 @@ class Archive:
 
     def _found(self, path: str) -> ArchivedFile:
         place = self._members[path]
-        if self._manifest.sizes.get(path) != place.size:
+        if self._manifest.sizes.get(path, place.size) != place.size:
             raise ArchiveError(f"the size of '{path}' is wrong")
         return ArchivedFile(path, self._file, place, self._manifest.sums[path])
 

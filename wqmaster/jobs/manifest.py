@@ -50,7 +50,7 @@ class Manifest:
     # By the job's number and the step's name, in the order in which they ran.
     steps: dict[int, dict[str, RanStep]] = field(default_factory=dict)
     sums: dict[str, str] = field(default_factory=dict)  # SHA-256, by path
-    sizes: dict[str, int] = field(default_factory=dict)  # bytes, by path
+    sizes: dict[str, int] = field(default_factory=dict)  # bytes, by path; in older archives
     # For each job and step, the original sizes of the files that lack their middle parts.
     cut: dict[tuple[int, str], dict[str, int]] = field(default_factory=dict)
 
