@@ -86,7 +86,7 @@ def test_the_watcher_ends_with_its_runner(shell: list[str], tmp_path: Path) -> N
 
 
 def test_a_runner_that_is_ended_ends_its_watcher(shell: list[str], tmp_path: Path) -> None:
-    with start(shell, tmp_path, 3600, shell_job("touch ../../begun; sleep 600")) as runner:
+    with start(shell, tmp_path, 3600, shell_job("touch ../begun; sleep 600")) as runner:
         wait_until((tmp_path / "begun").exists)
         runner.send_signal(signal.SIGTERM)
         assert runner.wait(30) == 143

@@ -446,12 +446,6 @@ def test_all_errors_are_reported_each(tmp_path: Path) -> None:
     assert [line.split(" ")[0] for line in lines] == ["campaign.yaml:1:", "campaign.yaml:7:"]
 
 
-def test_a_name_that_the_runner_needs_is_refused(tmp_path: Path) -> None:
-    message = refused(tmp_path, MINIMAL.replace("name: gfn2", "name: shared"))
-    assert message.startswith("campaign.yaml:5: ")
-    assert "a step cannot be named 'shared'" in message
-
-
 def test_two_steps_with_the_same_name_are_refused(tmp_path: Path) -> None:
     assert "two steps are named 'gfn2'" in refused(tmp_path, MINIMAL + "    - name: gfn2\n")
 

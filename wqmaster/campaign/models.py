@@ -96,10 +96,6 @@ class Kwargs(Model):
     mongo_output_key: str = Field(pattern=FIELD)
 
 
-# What the runner needs in a job's folder, beside the folders of the steps.
-RESERVED_NAMES = frozenset({"job.sh", "shared"})
-
-
 class CampaignConfig(Model):
     """`campaign_config`: the calculation."""
 
@@ -127,12 +123,6 @@ class CampaignConfig(Model):
     def _names_differ(self) -> "CampaignConfig":
         names = [step.name for step in self.args]
         for position, name in enumerate(names):
-            if name in RESERVED_NAMES:
-                raise PydanticCustomError(
-                    "step_reserved",
-                    "a step cannot be named '{name}', which is reserved for the runner",
-                    {"name": name, "keys": ("args", position, "name")},
-                )
             if name in names[:position]:
                 raise PydanticCustomError(
                     "step_twice",

@@ -3,20 +3,20 @@
 #
 #   sh runner.sh none|gzip SECONDS
 #
-# inputs.tar holds a folder per job (0, 1, ...), each with a file job.sh that calls `enter` and
-# `step` below, and a folder per step. A job runs in the folder of its last step, so that its files
-# need not be copied. Programs are started rarely, since each takes about 1 ms: so one watcher ends
+# inputs.tar holds jobs.sh, which calls `job` and `step` below, and a folder JOB.STEP for each step of
+# each job (0, 1, ...). A job runs in the folder of its last step, so that its files need not be
+# copied; shared/ is beside it. Few files are made, and programs are started rarely, since each takes about 1 ms: so one watcher ends
 # the programs of all jobs that reach their deadlines, instead of a `timeout` for each. Paths are
 # relative, so that a sandbox that is moved is not made again where it was.
-# outputs.tar holds JOB/STEP/FILE, the streams JOB/STEP:stdout and JOB/STEP:stderr, and a `manifest`
+# outputs.tar holds JOB.STEP/FILE, the streams JOB.STEP:stdout and JOB.STEP:stderr, and a `manifest`
 # of exit codes, wall times, sizes and checksums:
 #   wqmaster 1 | host NAME |
 #   step JOB NAME EXIT HUNDREDTHS TIMED_OUT [SOFTWARE] | SUM  FILE | SUM  inputs.tar |
 #   cut BYTES FILE | end SUM OF THE LINES ABOVE
 # SECONDS is the time limit of one job. Exit code 0 means that outputs.tar is complete.
-# Of a standard output or error that is larger than $bound bytes, which job.sh can set, only the
+# Of a standard output or error that is larger than $bound bytes, which jobs.sh can set, only the
 # first and the last megabyte are returned; `cut` states its size.
-# If a step's program comes with the campaign (`software:`), job.sh reads
+# If a step's program comes with the campaign (`software:`), jobs.sh reads
 # shared/wqmaster.software.sh.
 set -u
 umask 077
@@ -71,12 +71,19 @@ trouble='' trouble_code=127 before=: key=
 
 # What is returned, as words; a name has no blanks. Of these, the long streams.
 names='' long=''
-# The folder that the job runs in, below its own, and the outputs in it; the process that watches.
+# The folder that the job runs in, and the outputs in it; the process that watches.
 job_folder='' kept='' watcher='' watchers=0
 
-enter() { # STEP: the job runs in the folder of this step
-    job_folder=$1
-    cd -P "$job/$1" || die "cannot enter the folder of job $job"
+job() { # NUMBER STEP: the job runs in the folder of this step
+    if [ -n "$job_folder" ]; then
+        tidy
+        cd -P .. || die "cannot return to the sandbox"
+    fi
+    job=$1 job_folder=$1.$2 kept=
+    clock
+    job_began=$now
+    deadline=$((now + limit * 100))
+    cd -P "$job_folder" || die "cannot enter the folder of job $job"
 }
 
 # step NAME "OUTPUT..." "FILE TO REMOVE FIRST..." PROGRAM [ARGUMENT...]
@@ -85,7 +92,7 @@ enter() { # STEP: the job runs in the folder of this step
 step() {
     name=$1 outputs=$2 first=$3
     shift 3
-    out=../$name
+    out=../$job.$name
     clean=
     for file in $first; do
         case $file in
@@ -125,7 +132,7 @@ step() {
     used=${key:+ $key}
     trouble='' before=: key=
     clock
-    if [ -n "$ran" ] && [ -e "../../expired.$pid" ]; then
+    if [ -n "$ran" ] && [ -e "../expired.$pid" ]; then
         timed_out=1
         [ "$code" = 137 ] || code=124 # as `timeout` has it
         watch_no_more
@@ -136,15 +143,15 @@ step() {
     case $code in 137 | 143) [ "$timed_out" = 1 ] || { sleep 2 & wait $!; } ;; esac
     # A program that fails because the disk is full need not say so, or cannot.
     if [ "$code" -ne 0 ] && [ -n "$ran" ]; then
-        head -c 1000000 /dev/zero > ../../probe 2> /dev/null || die "disk full" 28
-        rm -f ../../probe
+        head -c 1000000 /dev/zero > ../probe 2> /dev/null || die "disk full" 28
+        rm -f ../probe
     fi
     there=
-    names="$names $job/$name:stdout $job/$name:stderr"
+    names="$names $job.$name:stdout $job.$name:stderr"
     written 4 "$out:stdout"
-    [ "$size" -le "$bound" ] || long="$long $job/$name:stdout"
+    [ "$size" -le "$bound" ] || long="$long $job.$name:stdout"
     written 5 "$out:stderr"
-    [ "$size" -le "$bound" ] || long="$long $job/$name:stderr"
+    [ "$size" -le "$bound" ] || long="$long $job.$name:stderr"
     exec 4>&- 5>&-
     for file in $outputs; do
         case $file in +*)
@@ -153,16 +160,16 @@ step() {
             ;;
         esac
         if [ -f "$file" ] && [ ! -h "$file" ]; then
-            there="$there $file" names="$names $job/$name/$file"
+            there="$there $file" names="$names $job.$name/$file"
         fi
     done
-    if [ "$name" = "$job_folder" ]; then
+    if [ "$job.$name" = "$job_folder" ]; then
         kept=$there
     elif [ -n "$there" ]; then
         # shellcheck disable=SC2086  # a list of plain names
         cp $there "$out/" || die "disk full" 28
     fi
-    echo "step $job $name $code $((now - started)) $timed_out$used" >> ../../manifest
+    echo "step $job $name $code $((now - started)) $timed_out$used" >> ../manifest
     return "$code"
 }
 
@@ -198,14 +205,14 @@ watched() { # reads `pid` and `until` of the program that was started last
 
 watch_over() {
     watchers=$((watchers + 1))
-    (cd -P ../.. && watch "$deadline") < /dev/null > /dev/null 2>&1 3>&- 4>&- 5>&- &
+    (cd -P .. && watch "$deadline") < /dev/null > /dev/null 2>&1 3>&- 4>&- 5>&- &
     watcher=$!
 }
 
 watch_no_more() {
     signal=TERM
     # A shell that has just been forked can lose the signal.
-    [ -e "watching.$watchers" ] || [ -e "../../watching.$watchers" ] || signal=KILL
+    [ -e "watching.$watchers" ] || [ -e "../watching.$watchers" ] || signal=KILL
     if [ -n "$watcher" ]; then kill -$signal "$watcher" && wait "$watcher"; fi 2> /dev/null
     watcher=
 }
@@ -222,6 +229,13 @@ start() { # PROGRAM [ARGUMENT...]: becomes the program
             shift
         done
     fi
+    case $1 in
+        */*) [ -e "$1" ] ;;
+        *) command -v "$1" > /dev/null ;;
+    esac || {
+        echo "the program '$1' cannot be started: No such file or directory" >&2
+        exit 127
+    }
     exec "$@"
 }
 
@@ -239,14 +253,14 @@ tidy() { # removes what the job has left, at once if it took a while, else with 
             *[!A-Za-z0-9._-]*) rm -rf "./$file" ;;
             *) case " $kept " in
                 *" $file "*) ;;
-                *) junk="$junk $job/$job_folder/$file" pieces=$((pieces + 1)) ;;
+                *) junk="$junk $job_folder/$file" pieces=$((pieces + 1)) ;;
             esac ;;
         esac
     done
     clock
     if [ $((now - job_began)) -ge 100 ] || [ "$pieces" -ge 200 ]; then
         # shellcheck disable=SC2086  # a list of plain names
-        [ -z "$junk" ] || (cd -P ../.. && rm -rf $junk) || die "cannot remove files"
+        [ -z "$junk" ] || (cd -P .. && rm -rf $junk) || die "cannot remove files"
         junk='' pieces=0
     fi
 }
@@ -279,19 +293,9 @@ tar -xf inputs.tar || die "cannot unpack inputs.tar"
 
 exec 3> watched || die "disk full" 28 # of each program, its process and its deadline
 
-job=0
-while [ -f "$job/job.sh" ]; do
-    clock
-    job_began=$now
-    deadline=$((now + limit * 100))
-    # shellcheck disable=SC1090  # written by the master
-    . "./$job/job.sh"
-    next=$((job + 1))
-    if [ -f "../../$next/job.sh" ]; then tidy; fi
-    cd -P ../.. || die "cannot return to the sandbox"
-    job=$next kept=
-done
-
+# shellcheck disable=SC1091  # written by the master
+. ./jobs.sh
+cd -P .. || die "cannot return to the sandbox"
 watch_no_more
 
 for file in $long; do

@@ -110,8 +110,7 @@ class Job:
         for name, content in self.files.items():
             if not isinstance(content, bytes):
                 raise TypeError(f"the content of {name!r} must be bytes")
-            if check_file_name(name) == "job.sh":
-                raise ValueError("the file name job.sh is reserved for the runner")
+            check_file_name(name)
 
     def removed_before(self, position: int) -> tuple[str, ...]:
         """The files that the runner removes before the step at `position`.

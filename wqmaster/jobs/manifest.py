@@ -8,12 +8,12 @@ from typing import Any
 
 from wqmaster.errors import ArchiveError
 
-# JOB/STEP/FILE, or JOB/STEP:STREAM (in archives of earlier versions, a stream is a file of its
-# step). A job's number has no leading zeros, so that each job has a single name.
+# JOB.STEP/FILE, or JOB.STEP:STREAM (in archives of earlier versions, JOB/STEP/FILE, and a stream
+# could be a file of its step). A job's number has no leading zeros, so that each job has one name.
 _JOB = r"0|[1-9][0-9]{0,5}"
 _WORD = r"(?!\.\.?(?:/|$))[A-Za-z0-9_.][A-Za-z0-9._-]{0,254}"
 FILE_PATH = re.compile(
-    rf"(?P<job>{_JOB})/(?P<step>{_WORD})(?:/(?P<file>{_WORD})|:(?P<stream>stdout|stderr))"
+    rf"(?P<job>{_JOB})[./](?P<step>{_WORD})(?:/(?P<file>{_WORD})|:(?P<stream>stdout|stderr))"
 )
 _SUM = re.compile(r"[0-9a-f]{64}")
 _SIZE = re.compile(r"[0-9]{1,15}")
@@ -120,11 +120,11 @@ def path_parts(path: str) -> tuple[int, str, str]:
     """The number of a job, its step and its file.
 
     Raises:
-        ValueError: `path` is neither JOB/STEP/FILE nor JOB/STEP:STREAM.
+        ValueError: `path` is neither JOB.STEP/FILE nor JOB.STEP:STREAM.
     """
     found = FILE_PATH.fullmatch(path)
     if found is None:
-        raise ValueError(f"'{path[:80]}' is not JOB/STEP/FILE")
+        raise ValueError(f"'{path[:80]}' is not JOB.STEP/FILE")
     return int(found["job"]), found["step"], found["file"] or found["stream"]
 
 

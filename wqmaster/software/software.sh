@@ -1,6 +1,6 @@
 #!/bin/sh
 # software.sh: prepares software that a worker lacks, which is an archive (sent, or at a URL) or an
-# environment module. job.sh sources this file if a step's program belongs to such software. As a
+# environment module. jobs.sh sources this file if a step's program belongs to such software. As a
 # script, this file runs one of the software's programs:
 #
 #   sh software.sh FOLDER KEY KIND SOURCE SHA256 COMMAND [ARGUMENT...]

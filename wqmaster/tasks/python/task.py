@@ -187,7 +187,7 @@ def _check_modules(files: Mapping[str, bytes]) -> None:
         )
     for name in files:
         top, _, inner = name.partition("/")
-        if top in (RESULT, "job.sh") or top.startswith(("call-", "modules-")):
+        if top == RESULT or top.startswith(("call-", "modules-")):
             raise ValueError(f"the file name '{top}' is reserved for the runner; rename it")
         is_module = bool(inner) or top.endswith(".py")
         if is_module and top.removesuffix(".py") in sys.stdlib_module_names:
