@@ -89,7 +89,9 @@ class AccessPoint:
             text=True,
             timeout=60,
         )
-        assert done.returncode == 0, (words, done.stdout, done.stderr)
+        # HTCondor reports an error if no worker waits that could be removed.
+        nothing_waits = words[0] == "condor_rm" and "find/remove all jobs" in done.stderr
+        assert done.returncode == 0 or nothing_waits, (words, done.stdout, done.stderr)
         return done.stdout
 
     def do(self, purpose: str, count: int = 0) -> str:
