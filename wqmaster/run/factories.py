@@ -4,6 +4,7 @@ import contextlib
 import os
 import shlex
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -215,7 +216,19 @@ def start_factory(loaded: LoadedCampaign, plan: Plan) -> dict[str, Any]:
     """
     campaign_folder.enter(loaded)
     check_writable(loaded.workforce_folder)
-    return factory.start(plan, loaded.workforce_folder, worker_environment(loaded))
+    with _advised(loaded):
+        return factory.start(plan, loaded.workforce_folder, worker_environment(loaded))
+
+
+@contextlib.contextmanager
+def _advised(loaded: LoadedCampaign) -> Iterator[None]:
+    """Append to the error of a batch system the command that examines it."""
+    try:
+        yield
+    except EngineError as error:
+        if error.code is ErrorCode.BATCH_SYSTEM_FAILED:
+            error.message += f"; see '{this_command()} doctor {loaded.typed}'"
+        raise
 
 
 def rotate_password(loaded: LoadedCampaign) -> Path:
@@ -244,7 +257,8 @@ def stop_factory(loaded: LoadedCampaign) -> int | None:
     Raises:
         EngineError: the factory belongs to a master, or its workers cannot be removed.
     """
-    return factory.stop(loaded.workforce_folder, loaded.campaign, loaded.typed)
+    with _advised(loaded):
+        return factory.stop(loaded.workforce_folder, loaded.campaign, loaded.typed)
 
 
 def why_no_factory(loaded: LoadedCampaign) -> str:

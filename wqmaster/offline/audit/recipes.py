@@ -190,5 +190,19 @@ def told(differences: Mapping[str, tuple[Any, Any]]) -> Sequence[str]:
     ]
 
 
+def in_words(differences: Mapping[str, tuple[Any, Any]]) -> str:
+    """The options that differ, as the object of a sentence: "x from 1 to 2 and y from ..."."""
+    return " and ".join(
+        f"{name} from {_quoted(before)} to {_quoted(now)}"
+        for name, (before, now) in differences.items()
+    )
+
+
+def _quoted(value: Any) -> str:
+    if value is None:
+        return "its default"
+    return f"'{_line(value)}'" if isinstance(value, str | list) else _line(value)
+
+
 def _line(value: Any) -> str:
     return "default" if value is None else " ".join(_shown(value).split())
