@@ -4,7 +4,6 @@ import contextlib
 import os
 import shlex
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -216,15 +215,8 @@ def start_factory(loaded: LoadedCampaign, plan: Plan) -> dict[str, Any]:
     """
     campaign_folder.enter(loaded)
     check_writable(loaded.workforce_folder)
-    with _advised(loaded):
-        return factory.start(plan, loaded.workforce_folder, worker_environment(loaded))
-
-
-@contextlib.contextmanager
-def _advised(loaded: LoadedCampaign) -> Iterator[None]:
-    """Append to the error of a batch system the command that examines it."""
     try:
-        yield
+        return factory.start(plan, loaded.workforce_folder, worker_environment(loaded))
     except EngineError as error:
         if error.code is ErrorCode.BATCH_SYSTEM_FAILED:
             error.message += f"; see '{this_command()} doctor {loaded.typed}'"
@@ -257,8 +249,7 @@ def stop_factory(loaded: LoadedCampaign) -> int | None:
     Raises:
         EngineError: the factory belongs to a master, or its workers cannot be removed.
     """
-    with _advised(loaded):
-        return factory.stop(loaded.workforce_folder, loaded.campaign, loaded.typed)
+    return factory.stop(loaded.workforce_folder, loaded.campaign, loaded.typed)
 
 
 def why_no_factory(loaded: LoadedCampaign) -> str:

@@ -85,9 +85,8 @@ def asked(output: Output) -> dict[str, Any]:
     try:
         named: str | None = basis(output.beside("stdout"))
     except ParseError:
-        named = (
-            None  # ORCA does not name a basis set that the input defines or that a method includes
-        )
+        # ORCA does not name a basis set that the input defines or that a method includes.
+        named = None
     return {
         "adopted": "orca",
         **settings(echoed_input(text)),
