@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from wqmaster.campaign.base import nearest
+from wqmaster.campaign.base import as_written, nearest
 from wqmaster.campaign.wording import plain_yaml
 from wqmaster.datasets.labels import Labels
 from wqmaster.error_codes import ErrorCode
@@ -201,7 +201,7 @@ def in_words(differences: Mapping[str, tuple[Any, Any]]) -> str:
 def _quoted(value: Any) -> str:
     if value is None:
         return "its default"
-    return f"'{_line(value)}'" if isinstance(value, str | list) else _line(value)
+    return f"'{_line(value)}'" if isinstance(value, str | list) else as_written(value)
 
 
 def _line(value: Any) -> str:
