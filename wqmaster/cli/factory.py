@@ -46,8 +46,8 @@ def command(
     it here, or on another machine that can reach the batch system.
 
     --submit-file is for access points where no process may keep running, such as those of the
-    OSPool; HTCondor itself maintains the number of workers. It prints the commands to submit, grow,
-    shrink, wake and end them.
+    OSPool; HTCondor itself maintains the number of workers. It prints the commands to submit,
+    watch, grow, shrink, wake and end them.
 
     --rotate-password takes effect within seconds, even while the campaign is running. Workers that
     are connected stay until they end; all others need the new password.
