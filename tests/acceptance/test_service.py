@@ -491,7 +491,7 @@ def test_an_invalid_file_of_a_campaign_that_has_ended_does_not_let_it_go_on(grou
     wait_until(lambda: group.status()["refused"])
     serving.send_signal(signal.SIGTERM)
     refusal = next(line for line in ended(serving).splitlines() if " refused: " in line)
-    assert "'a' has finished" in refusal
+    assert "'a' had already finished" in refusal
 
 
 def test_the_factory_of_a_service_is_started_by_the_service(group: Group) -> None:

@@ -172,7 +172,7 @@ def test_workers_that_cannot_start_keep_their_place_until_they_are_let_go(strict
     assert point.next_job() == 3
     said = "".join(path.read_text() for path in point.folder.glob("worker.*.err"))
     assert "the program '/opt/no-such-place/xtb' is missing" in said
-    point.do("resume")
+    point.do("wake")
     wait_until(lambda: point.next_job() == 6, 60)
     point.do("end")
     wait_until(lambda: not strict.jobs(), 20)

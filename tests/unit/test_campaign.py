@@ -717,3 +717,15 @@ def test_a_key_that_yaml_takes_for_true_is_a_name(tmp_path: Path) -> None:
     assert loaded(tmp_path, text).campaign.notify.on == ("finished",)
     with pytest.raises(CampaignError, match="notify: unknown key 'off'"):
         loaded(tmp_path, text + "  off: [paused]\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "end"),
+    [("on: [finish]", "; it is 'finish'"), ("timeout: 1h", "must be at most 10 min; it is '1h'")],
+)
+def test_a_message_on_notify_repeats_a_value_that_cannot_be_secret(
+    tmp_path: Path, line: str, end: str
+) -> None:
+    text = f"{MINIMAL}notify:\n  command: ./tell.sh token\n  {line}\n"
+    assert refused(tmp_path, text).endswith(end)
+    assert "token" not in refused(tmp_path, f"{MINIMAL}notify: {{command: [token]}}\n")

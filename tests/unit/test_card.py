@@ -289,5 +289,5 @@ def test_a_histogram_has_bins_for_all_numbers():
 def test_the_noise_of_labels_is_stated_with_its_interval(tmp_path):
     mean = {"value": 0.013030386644096635, "low": 0.003586935, "high": 0.017301885}
     text, record = text_with(small_card(noise={"force component, mean": mean}), tmp_path)
-    assert "0.01303 (95 % confidence: 0.003587 to 0.0173)" in cells(text)
+    assert "0.01303 (95% confidence: 0.003587 to 0.0173)" in cells(text)
     assert json.loads(record)["noise"]["force component, mean"] == mean

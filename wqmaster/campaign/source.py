@@ -18,6 +18,8 @@ from wqmaster.errors import CampaignError
 # Pydantic's names for the branches of a union, which are not keys in the file.
 _BRANCH = re.compile(r"[\[(]|^(function|list|dict|str|int)$")
 _VARIABLE = re.compile(r"\$(\$?)\{([A-Za-z_][A-Za-z0-9_]*)\}")
+# Keys of `notify:` whose values are not secret, unlike those of its program and its address.
+_PLAIN_IN_NOTIFY = frozenset(("on", "quiet", "timeout"))
 
 
 class Source:
@@ -47,7 +49,7 @@ class Source:
     def shows(self, *keys: str | int) -> bool:
         """Whether the value at `keys` cannot be a secret, so that a message may show it."""
         node, _ = self._find(*keys)
-        secret = "uri" in keys or "notify" in keys
+        secret = "uri" in keys or ("notify" in keys and _PLAIN_IN_NOTIFY.isdisjoint(keys))
         return not secret and id(node) not in self._from_environment
 
     def step_name(self, position: int) -> str | None:
@@ -245,8 +247,10 @@ def read(path: Path, what: str = "campaign", hint: str = "") -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
+        # A name without an ending can be meant as a folder's.
+        kind = f"{what} file" if path.suffix else f"folder or {what} file"
         raise CampaignError(
-            f"{path}: there is no such {what} file{hint}", code=ErrorCode.CAMPAIGN_NOT_FOUND
+            f"{path}: there is no such {kind}{hint}", code=ErrorCode.CAMPAIGN_NOT_FOUND
         ) from None
     except OSError as error:
         why = f"the {what} file cannot be read: {error.strerror or error}"

@@ -58,7 +58,7 @@ _YAML = (
     (r"'\t' that cannot start any token", "a tab cannot indent a line; use spaces"),
     ("while parsing a flow sequence", "a list that begins with '[' is not closed properly"),
     ("while parsing a flow mapping", "a mapping that begins with '{' is not closed properly"),
-    ("while scanning a quoted scalar", "a quoted text is not closed"),
+    ("while scanning a quoted scalar", "a quotation mark is not closed"),
     (
         "mapping values are not allowed here",
         "a ':' is not allowed here; check the indentation, or put the text in quotes",

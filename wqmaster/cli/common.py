@@ -125,8 +125,8 @@ def next_computed(campaign: Path, *, is_running: bool) -> str:
         return next_run(campaign)
     # A master does not look again at a document that it has passed, unless it watches.
     return (
-        "a master is running, which computes those that it has not reached yet; when it has ended, "
-        f"for the others: {run_command(campaign)}"
+        "the running master computes those that it has not reached yet; for the others, after it "
+        f"has ended: {run_command(campaign)}"
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from wqmaster.campaign.models import nearest
-from wqmaster.campaign.service import next_run
+from wqmaster.campaign.service import run_command, service_beside
 from wqmaster.cli.common import (
     campaign_argument,
     counted,
@@ -147,9 +147,15 @@ def _listed(groups: Sequence[Document], campaign: Path) -> Iterator[str]:
     command = f"{this_command()} failures {typed(campaign)}"
     yield f"to see a document's attempts: {command} --show ID"
     yield f"to list the ids of a class: {command} --ids --class CLASS"
-    yield f"the next run computes documents that you have corrected; {next_run(campaign)}"
+    if service_beside(campaign) is None:
+        yield f"to compute documents that you have corrected: {run_command(campaign)}"
+    else:
+        yield (
+            "a running service computes documents that you have corrected within a minute; to "
+            f"start it: {run_command(campaign)}"
+        )
     yield (
-        "to compute a class again, because the cause was not in the documents: "
+        "to compute all documents of a class again, if the cause was not in them: "
         f"{command} --retry CLASS"
     )
 

@@ -38,8 +38,8 @@ def command(
     """Run all campaigns of a folder, and those added later.
 
     FOLDER (default: the current one) contains a service.yaml. While the service is running, it
-    starts the campaigns whose files are added, continues with files that are changed, and ends
-    the campaigns whose files are removed. 'wqmaster status FOLDER' shows the campaigns.
+    starts the campaigns whose files are added, applies changes to campaign files, and ends the
+    campaigns whose files are removed. 'wqmaster status FOLDER' shows the campaigns.
 
     SIGTERM or Ctrl-C: running tasks may finish within the grace period; twice: stop immediately.
     SIGHUP: look for changed files and for new documents now.

@@ -96,7 +96,7 @@ def _host_lines(live: dict[str, Any]) -> Iterator[str]:
         if one["blocked_for"] is not None:
             state += f" for another {duration(one['blocked_for'])}"
         elif one["state"] == "blocked":
-            state += " until it is unblocked"
+            state += " until you unblock it"
         failed = f"failed: {failures}" if failures else "none failed"
         done = counted(one["done"], "job")
         yield f"{printable(one['host'])}: {state}; {done} done, {failed}"
@@ -136,6 +136,12 @@ def _control(found: dict[str, Any], campaign: Path) -> Iterator[str]:
         yield f"command   {_time(command['at'])} {printable(command['verb'])} by {by}: {said}"
 
 
+def _blocked_by_itself(live: dict[str, Any], blocks: list[dict[str, Any]]) -> int:
+    """How many hosts the run itself has blocked; those that users have blocked are listed."""
+    all_blocked = int((live.get("hosts") or {}).get("blocked", 0))
+    return max(0, all_blocked - len(blocks))
+
+
 def _block_lines(found: dict[str, Any]) -> Iterator[str]:
     """The hosts that users have blocked."""
     for block in found["control"]["blocks"]:
@@ -163,7 +169,10 @@ def _lines(found: dict[str, Any], campaign: Path) -> Iterator[str]:
             for kind, count in found["failures"].items():
                 yield f"          {count:>8} {kind}"
     if found["warned"]:
-        yield f"warned    {found['warned']} about which a check warns ('_run.checks.warned')"
+        yield (
+            f"warned    {counted(found['warned'], 'result')} with a warning from a check "
+            "('_run.checks.warned')"
+        )
     for name, count in found["partly_done"].items():
         yield f"partly    {count} with results of other steps but not of '{name}'"
     if found["stale_survey"]:
@@ -188,10 +197,10 @@ def _lines(found: dict[str, Any], campaign: Path) -> Iterator[str]:
                 f"slow      {_much_slower(count)}; to list them: "
                 f"{this_command()} status {typed(campaign)} --slow"
             )
-        blocked = (live.get("hosts") or {}).get("blocked")
+        blocked = _blocked_by_itself(live, found["control"]["blocks"])
         if blocked:
             yield (
-                f"blocked   {counted(blocked, 'host')}; to see why: "
+                f"blocked   {counted(blocked, 'host')} with too many failures; to see why: "
                 f"{this_command()} status {typed(campaign)} --hosts"
             )
     yield from _control(found, campaign)

@@ -54,7 +54,7 @@ class Histogram:
         ]
 
     def quantile(self, fraction: float) -> float:
-        """The value that this fraction of the values does not exceed, to within 0.2 percent."""
+        """The value that this fraction of the values does not exceed, to within 0.2%."""
         wanted = fraction * self.count
         seen = 0
         for place in sorted(self._bins):

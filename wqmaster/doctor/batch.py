@@ -91,7 +91,10 @@ def condor(case: Case) -> Iterator[Finding]:
     )
     if held.code != 0:
         seen = f"the queue of {name} does not respond: {_why(held)}"
-        fix = "condor_q; systemctl start condor, or export CONDOR_CONFIG=FILE of your pool"
+        fix = (
+            "condor_q; systemctl start condor, or export CONDOR_CONFIG=FILE, your pool's "
+            "configuration file"
+        )
         yield Finding(
             "HTCondor",
             "wrong" if workers is not None else "warning",
@@ -242,7 +245,7 @@ def slurm(case: Case) -> Iterator[Finding]:
     said = ask(["sinfo", "--noheader", "--format", "%R|%a|%D|%T"], case.environ)
     if said.code != 0:
         reason = said.last
-        fix = "sinfo; scontrol ping; export SLURM_CONF=FILE of your cluster"
+        fix = "sinfo; scontrol ping; export SLURM_CONF=FILE, your cluster's configuration file"
         state: State = "wrong" if workers is not None else "warning"
         yield Finding(
             "SLURM",

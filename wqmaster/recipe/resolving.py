@@ -252,16 +252,18 @@ class _Resolver:
     def parsers(
         self, step: Step, keys: tuple[str | int, ...], program: Program | None
     ) -> Iterable[ParserCall]:
-        seen: set[str] = set()
+        seen: dict[str, tuple[str | None, str]] = {}
         for file, name, place in _listed(step):
             try:
                 function = resolve_parser(name, program)
             except ValueError as error:
                 raise self.error(str(error), *keys, *place) from error
             stored = name.rpartition(".")[2]
+            if seen.get(stored) == (file, name):
+                raise self.error(f"the parser '{name}' is listed twice; remove one", *keys, *place)
             if stored in seen or stored == "_run":
                 raise self.error(f"two values would be stored as '{stored}'", *keys, *place)
-            seen.add(stored)
+            seen[stored] = file, name
             if file is None and not hasattr(function, "files"):
                 where = self.loaded.source.where("campaign_config", *keys, *place)
                 called = name if "." in name or program is None else f"{program.module_name}.{name}"

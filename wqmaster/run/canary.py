@@ -132,5 +132,5 @@ def _limit(canary: Canary) -> int:
 
 
 def good_enough(canary: Canary) -> int:
-    """How many results show that the canary could not fail any more."""
+    """How many results show that the canary can no longer fail."""
     return canary.jobs - _limit(canary) + 1

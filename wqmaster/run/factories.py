@@ -215,7 +215,12 @@ def start_factory(loaded: LoadedCampaign, plan: Plan) -> dict[str, Any]:
     """
     campaign_folder.enter(loaded)
     check_writable(loaded.workforce_folder)
-    return factory.start(plan, loaded.workforce_folder, worker_environment(loaded))
+    try:
+        return factory.start(plan, loaded.workforce_folder, worker_environment(loaded))
+    except EngineError as error:
+        if error.code is ErrorCode.BATCH_SYSTEM_FAILED:
+            error.message += f"; see '{this_command()} doctor {loaded.typed}'"
+        raise
 
 
 def rotate_password(loaded: LoadedCampaign) -> Path:

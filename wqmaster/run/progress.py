@@ -188,7 +188,7 @@ class Progress:
     def outcome(self) -> str:
         """How the run has ended, in words."""
         if self.state is RunState.FINISHED and self.limit_left == 0 and self.left:
-            return "finished at its limit, with documents left"
+            return "reached --limit; documents are left"
         return str(self.state)
 
     @property

@@ -92,6 +92,7 @@ _CONVERT = {
 }
 # The exceptions that a file raises if it cannot be read or decompressed.
 _BROKEN = (OSError, EOFError, lzma.LZMAError, zlib.error)
+_YAML = ("yaml", "yml")
 _ENDING = re.compile(r"\.([A-Za-z0-9]+)(\.(gz|bz2|xz))?$", re.IGNORECASE)
 
 
@@ -151,6 +152,12 @@ def reader_of(path: Path, options: Options) -> Reader:
         raise StructureError(
             f"{path}: {ending} files are not imported, since charges, spins or hydrogens would be "
             f"lost; convert the file first: {how}",
+            code=ErrorCode.FORMAT_UNKNOWN,
+        )
+    if ending in _YAML:
+        raise StructureError(
+            f"{path}: a YAML file, such as a campaign file, holds no structures; "
+            f"{available(_KNOWN)}",
             code=ErrorCode.FORMAT_UNKNOWN,
         )
     if ending not in _READERS:

@@ -65,7 +65,7 @@ def resumed(ended: Sequence[str]) -> str:
 def how_long(arguments: Mapping[str, Any]) -> str:
     """How long the host of a command `block` gets no tasks."""
     seconds = arguments.get("seconds")
-    return "until it is unblocked" if seconds is None else f"for {duration(float(seconds))}"
+    return "until you unblock it" if seconds is None else f"for {duration(float(seconds))}"
 
 
 def earlier_pause(before: Orders, after: Orders) -> tuple[str, dict[str, Any]]:
@@ -75,4 +75,4 @@ def earlier_pause(before: Orders, after: Orders) -> tuple[str, dict[str, Any]]:
         return "", {"replaced": None}
     if after.pause == earlier:
         return f"; it was already {earlier}", {"replaced": None}
-    return f"; before, it was {earlier}", {"replaced": earlier.reason}
+    return f"; this replaces {earlier.in_words}", {"replaced": earlier.reason}

@@ -22,12 +22,6 @@ log = logging.getLogger("wqmaster.service")
 # How often a campaign that has ended is looked at again. After a failure the time doubles.
 LOOK_INTERVAL_SECONDS = 60.0
 _MAX_LOOK_INTERVAL_SECONDS = 3600.0
-# The states of campaigns that have ended, after "has".
-_ENDED = {
-    SeatState.FINISHED: "finished before",
-    SeatState.STOPPED: "stopped before",
-    SeatState.FAILED: "failed before",
-}
 
 
 @dataclass
@@ -163,7 +157,7 @@ class Serving:
             seat = self._seat(entry)
             then = "goes on as before"
             if seat is None or seat.ended:
-                then = "has ended" if seat is None else f"has {_ENDED[seat.state]}"
+                then = "has ended" if seat is None else f"had already {seat.state}"
             kept = f"; campaign '{entry.accepted.name}' {then}"
         self._event(f"refused: {reason}{kept}")
 
@@ -212,7 +206,10 @@ class Serving:
             )
         for other in self._entries.values():
             if other is not entry and other.accepted and other.accepted.name == answer.name:
-                return f"{path}: the campaign '{answer.name}' is already that of {other.path}"
+                return (
+                    f"{path}: the name '{answer.name}' is already used by {other.path}; rename "
+                    "one of the campaigns"
+                )
         why = self._shared.why_not(answer)
         if why is not None:
             return f"{path}: {why}"
