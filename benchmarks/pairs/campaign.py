@@ -4,9 +4,11 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pymongo
 import yaml
 
@@ -55,10 +57,36 @@ def _write(workload: Workload, folder: Path, uri: str, settings: dict[str, Any])
     return path
 
 
-def _once(
-    workload: Workload, folder: Path, engine: str, bundle: int | str, slots: int
-) -> tuple[float, float, dict[int, float]]:
-    """Jobs per second, the command's CPU time in seconds, and the values."""
+@dataclass(frozen=True)
+class _Run:
+    """What one run of a campaign took."""
+
+    rate: float  # jobs per second, from the first stored result to the last
+    makespan: float  # seconds from the start of the workers to the last stored result
+    cpu: float  # seconds of CPU time of the command: master and collectors
+    cpu_of_workers: float  # seconds, with the programs that they started
+    values: dict[int, float]
+
+
+def _listens(port: int) -> bool:
+    """Whether a process listens on `port`; connecting would count as a worker's try."""
+    found = psutil.net_connections("tcp")
+    return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in found)
+
+
+def _waited(process: "subprocess.Popen[bytes]") -> float:
+    """Wait for a process; the CPU time of it and of those that it waited for, in seconds."""
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _once(workload: Workload, folder: Path, engine: str, bundle: int | str, slots: int) -> _Run:
+    """Run a campaign with its own database and workers.
+
+    Raises:
+        RuntimeError: the command ended before all jobs were done.
+    """
     folder.mkdir()
     port = free_port()
     with mongod(folder / "mongod") as uri, pymongo.MongoClient[dict[str, Any]](uri) as client:
@@ -76,13 +104,15 @@ def _once(
         workers: list[subprocess.Popen[bytes]] = []
         password = folder / "bench.run" / "password"
         begun: tuple[float, int] | None = None
-        ended, count = 0.0, 0
+        launched = ended = cpu_of_workers = 0.0
+        count = 0
         try:
             while count < len(workload.documents):
                 time.sleep(_POLL_SECONDS)
-                if not workers and password.exists():
+                if not workers and _listens(port):
+                    launched = time.monotonic()
                     workers = [
-                        _worker(engine, password, port, folder / f"worker{number}")
+                        start_worker(engine, port, folder / f"worker{number}", password)
                         for number in range(slots)
                     ]
                 count = documents.count_documents({"bench.one": {"$ne": None}})
@@ -91,12 +121,11 @@ def _once(
                     begun = ended, count
                 if command.poll() is not None and count < len(workload.documents):
                     raise RuntimeError(f"wqmaster ended with {command.returncode} at {count} jobs")
-            _, status, usage = os.wait4(command.pid, 0)
-            command.returncode = os.waitstatus_to_exitcode(status)
+            cpu = _waited(command)
         finally:
             for worker in workers:
                 worker.kill()
-                worker.wait()
+                cpu_of_workers += _waited(worker)
             if command.returncode is None:
                 command.kill()
                 command.wait()
@@ -104,13 +133,17 @@ def _once(
         key = "energy" if "gfn" in workload.step else "value"
         values = {one["_id"]: one["bench"]["one"][key] for one in documents.find()}
     rate = (count - begun[1]) / max(ended - begun[0], _POLL_SECONDS)
-    return rate, usage.ru_utime + usage.ru_stime, values
+    return _Run(rate, ended - launched, cpu, cpu_of_workers, values)
 
 
-def _worker(engine: str, password: Path, port: int, folder: Path) -> "subprocess.Popen[bytes]":
+def start_worker(
+    engine: str, port: int, folder: Path, password: Path | None = None
+) -> "subprocess.Popen[bytes]":
+    """Start a worker with one core, which works in `folder`."""
     folder.mkdir()  # the worker empties it
     words = [WORKERS[engine], "--cores", "1", "--memory", "2000", "--disk", "2000"]
-    words += ["--password", str(password), "--workdir", str(folder), "127.0.0.1", str(port)]
+    words += ["--password", str(password)] if password is not None else []
+    words += ["--workdir", str(folder), "127.0.0.1", str(port)]
     quiet = subprocess.DEVNULL
     return subprocess.Popen(words, stdin=quiet, stdout=quiet, stderr=quiet)
 
@@ -131,10 +164,11 @@ class Campaign:
         jobs = len(self._workload.documents)
         if (engine, bundle) not in self._set_up:
             few = self._workload.first(2)
-            self._set_up[engine, bundle] = _once(few, self._new(), engine, bundle, self._slots)[1]
-        rate, cpu, values = _once(self._workload, self._new(), engine, bundle, self._slots)
-        cpu -= self._set_up[engine, bundle]
-        return Measured(rate, 1000 * cpu / (jobs - 2), values)
+            self._set_up[engine, bundle] = _once(few, self._new(), engine, bundle, self._slots).cpu
+        ran = _once(self._workload, self._new(), engine, bundle, self._slots)
+        cpu = 1000 * (ran.cpu - self._set_up[engine, bundle]) / (jobs - 2)
+        cpu_of_workers = 1000 * ran.cpu_of_workers / jobs
+        return Measured(ran.rate, cpu, ran.values, ran.makespan, cpu_of_workers)
 
     def _new(self) -> Path:
         self._runs += 1
