@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pymongo
 import yaml
 
@@ -19,6 +18,8 @@ from pairs.workloads import Workload
 WORKERS = {"taskvine": "vine_worker", "work_queue": "work_queue_worker"}
 # How often the database is asked how many jobs are done.
 _POLL_SECONDS = 0.1
+# The state of a listening socket in /proc/net/tcp (proc(5), net/tcp_states.h of Linux).
+_LISTENS = "0A"
 _PARSERS = '''
 from wqmaster import reads
 
@@ -68,13 +69,17 @@ class _Run:
     values: dict[int, float]
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
     """Whether a process listens on `port`; connecting would count as a worker's try."""
-    found = psutil.net_connections("tcp")
-    return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in found)
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            words = line.split()
+            if words[3] == _LISTENS and words[1].endswith(f":{port:04X}"):
+                return True
+    return False
 
 
-def _waited(process: "subprocess.Popen[bytes]") -> float:
+def waited(process: "subprocess.Popen[bytes]") -> float:
     """Wait for a process; the CPU time of it and of those that it waited for, in seconds."""
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -109,7 +114,7 @@ def _once(workload: Workload, folder: Path, engine: str, bundle: int | str, slot
         try:
             while count < len(workload.documents):
                 time.sleep(_POLL_SECONDS)
-                if not workers and _listens(port):
+                if not workers and listens(port):
                     launched = time.monotonic()
                     workers = [
                         start_worker(engine, port, folder / f"worker{number}", password)
@@ -121,11 +126,11 @@ def _once(workload: Workload, folder: Path, engine: str, bundle: int | str, slot
                     begun = ended, count
                 if command.poll() is not None and count < len(workload.documents):
                     raise RuntimeError(f"wqmaster ended with {command.returncode} at {count} jobs")
-            cpu = _waited(command)
+            cpu = waited(command)
         finally:
             for worker in workers:
                 worker.kill()
-                cpu_of_workers += _waited(worker)
+                cpu_of_workers += waited(worker)
             if command.returncode is None:
                 command.kill()
                 command.wait()
@@ -137,7 +142,11 @@ def _once(workload: Workload, folder: Path, engine: str, bundle: int | str, slot
 
 
 def start_worker(
-    engine: str, port: int, folder: Path, password: Path | None = None
+    engine: str,
+    port: int,
+    folder: Path,
+    password: Path | None = None,
+    environ: dict[str, str] | None = None,
 ) -> "subprocess.Popen[bytes]":
     """Start a worker with one core, which works in `folder`."""
     folder.mkdir()  # the worker empties it
@@ -145,7 +154,7 @@ def start_worker(
     words += ["--password", str(password)] if password is not None else []
     words += ["--workdir", str(folder), "127.0.0.1", str(port)]
     quiet = subprocess.DEVNULL
-    return subprocess.Popen(words, stdin=quiet, stdout=quiet, stderr=quiet)
+    return subprocess.Popen(words, stdin=quiet, stdout=quiet, stderr=quiet, env=environ)
 
 
 class Campaign:
