@@ -216,8 +216,8 @@ def main() -> None:
     options.add_argument("--folder", type=Path, help="where the database is; default: /tmp")
     asked = options.parse_args()
     print(
-        "| documents | `status`, s | its CPU, s | manager listens, s | first task, s | first result, s | "
-        "master's peak, MB | CPU of master and collectors, s |\n"
+        "| documents | `status`, s | its CPU, s | manager listens, s | first task, s | "
+        "first result, s | master's peak, MB | CPU of master and collectors, s |\n"
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
         flush=True,
     )
@@ -228,7 +228,7 @@ def main() -> None:
             sys.exit(f"{began.wrong} results are wrong")
         cells = [
             f"{count:,}",
-            spread(taken),
+            *map(spread, taken),
             *(f"{value:.2f}" for value in (began.listens, began.first_task, began.first_result)),
         ]
         cells += [f"{began.peak_mb:.1f}", f"{began.cpu:.1f}"]

@@ -33,7 +33,8 @@ def value(output):
 '''
 
 
-def _write(workload: Workload, folder: Path, uri: str, settings: dict[str, Any]) -> Path:
+def write_campaign(workload: Workload, folder: Path, uri: str, settings: dict[str, Any]) -> Path:
+    """Write the campaign file of a workload, and what it names; return its path."""
     for name, content in workload.shared.items():
         (folder / name).write_text(content)
     (folder / "bench_parsers.py").write_text(_PARSERS)
@@ -102,7 +103,7 @@ def _once(workload: Workload, folder: Path, engine: str, bundle: int | str, slot
             "workers": {"type": "none"},
             "bundle": bundle,
         }
-        path = _write(workload, folder, uri, settings)
+        path = write_campaign(workload, folder, uri, settings)
         words = [sys.executable, "-m", "wqmaster", "run", path, "--quiet"]
         quiet = subprocess.DEVNULL
         command = subprocess.Popen(words, stdin=quiet, stdout=quiet)
