@@ -1,5 +1,6 @@
 """wqmaster's side of a comparison: a campaign with workers that the benchmark starts."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pymongo
 import yaml
 
 from pairs.measured import Measured
+from pairs.relay import Relay
 from pairs.servers import free_port, mongod
 from pairs.workloads import Workload
 
@@ -20,6 +22,8 @@ WORKERS = {"taskvine": "vine_worker", "work_queue": "work_queue_worker"}
 _POLL_SECONDS = 0.1
 # The state of a listening socket in /proc/net/tcp (proc(5), net/tcp_states.h of Linux).
 _LISTENS = "0A"
+# How many jobs a campaign has that measures the set-up.
+_FEW_JOBS = 2
 _PARSERS = '''
 from wqmaster import reads
 
@@ -68,6 +72,8 @@ class _Run:
     cpu: float  # seconds of CPU time of the command: master and collectors
     cpu_of_workers: float  # seconds, with the programs that they started
     values: dict[int, float]
+    to_manager: int = 0  # bytes from the workers, if they connect through a relay
+    from_manager: int = 0
 
 
 def listens(port: int) -> bool:
@@ -87,21 +93,34 @@ def waited(process: "subprocess.Popen[bytes]") -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def _once(workload: Workload, folder: Path, engine: str, bundle: int | str, slots: int) -> _Run:
+def _once(
+    workload: Workload,
+    folder: Path,
+    engine: str,
+    slots: int,
+    more: dict[str, Any],
+    megabits: float | None,
+) -> _Run:
     """Run a campaign with its own database and workers.
+
+    `more` are further settings of the campaign file. With `megabits`, workers connect through a
+    relay of that speed.
 
     Raises:
         RuntimeError: the command ended before all jobs were done.
     """
     folder.mkdir()
     port = free_port()
-    with mongod(folder / "mongod") as uri, pymongo.MongoClient[dict[str, Any]](uri) as client:
+    with contextlib.ExitStack() as stack:
+        uri = stack.enter_context(mongod(folder / "mongod"))
+        client = stack.enter_context(pymongo.MongoClient[dict[str, Any]](uri))
+        relay = None if megabits is None else stack.enter_context(Relay(port, megabits))
         documents = client["wqmaster"]["molecules"]
         documents.insert_many([dict(document) for document in workload.documents])
         settings = {
             "engine": {"type": engine, "port": port},
             "workers": {"type": "none"},
-            "bundle": bundle,
+            **more,
         }
         path = write_campaign(workload, folder, uri, settings)
         words = [sys.executable, "-m", "wqmaster", "run", path, "--quiet"]
@@ -118,7 +137,12 @@ def _once(workload: Workload, folder: Path, engine: str, bundle: int | str, slot
                 if not workers and listens(port):
                     launched = time.monotonic()
                     workers = [
-                        start_worker(engine, port, folder / f"worker{number}", password)
+                        start_worker(
+                            engine,
+                            relay.port if relay else port,
+                            folder / f"worker{number}",
+                            password,
+                        )
                         for number in range(slots)
                     ]
                 count = documents.count_documents({"bench.one": {"$ne": None}})
@@ -139,7 +163,8 @@ def _once(workload: Workload, folder: Path, engine: str, bundle: int | str, slot
         key = "energy" if "gfn" in workload.step else "value"
         values = {one["_id"]: one["bench"]["one"][key] for one in documents.find()}
     rate = (count - begun[1]) / max(ended - begun[0], _POLL_SECONDS)
-    return _Run(rate, ended - launched, cpu, cpu_of_workers, values)
+    passed = (relay.to_manager, relay.from_manager) if relay else (0, 0)
+    return _Run(rate, ended - launched, cpu, cpu_of_workers, values, *passed)
 
 
 def start_worker(
@@ -159,27 +184,50 @@ def start_worker(
 
 
 class Campaign:
-    """Measures campaigns of one workload."""
+    """Measures campaigns of one workload.
 
-    def __init__(self, workload: Workload, folder: Path, slots: int = 2) -> None:
+    `settings` are further settings of the campaign file. With `megabits`, workers connect through
+    a relay, which passes so many per second toward the manager.
+    """
+
+    def __init__(
+        self,
+        workload: Workload,
+        folder: Path,
+        slots: int = 2,
+        settings: dict[str, Any] | None = None,
+        megabits: float | None = None,
+    ) -> None:
         self._workload = workload
         self._folder = folder
         self._slots = slots
+        self._settings = settings or {}
+        self._megabits = megabits
         self._runs = 0
         # What a campaign of two jobs takes, by engine and bundle.
-        self._set_up: dict[tuple[str, int | str], float] = {}
+        self._set_up: dict[tuple[str, int | str], _Run] = {}
 
     def measure(self, engine: str, bundle: int | str) -> Measured:
-        """Run all jobs; the CPU time that is spent without jobs (set-up) does not count."""
+        """Run all jobs; CPU time and bytes that are spent without jobs (set-up) do not count."""
         jobs = len(self._workload.documents)
         if (engine, bundle) not in self._set_up:
-            few = self._workload.first(2)
-            self._set_up[engine, bundle] = _once(few, self._new(), engine, bundle, self._slots).cpu
-        ran = _once(self._workload, self._new(), engine, bundle, self._slots)
-        cpu = 1000 * (ran.cpu - self._set_up[engine, bundle]) / (jobs - 2)
-        cpu_of_workers = 1000 * ran.cpu_of_workers / jobs
-        return Measured(ran.rate, cpu, ran.values, ran.makespan, cpu_of_workers)
+            few = self._workload.first(_FEW_JOBS)
+            self._set_up[engine, bundle] = self._run(few, engine, bundle)
+        before = self._set_up[engine, bundle]
+        ran = self._run(self._workload, engine, bundle)
+        more = jobs - _FEW_JOBS
+        return Measured(
+            rate=ran.rate,
+            cpu=1000 * (ran.cpu - before.cpu) / more,
+            values=ran.values,
+            makespan=ran.makespan,
+            cpu_of_workers=1000 * ran.cpu_of_workers / jobs,
+            bytes_to_manager=(ran.to_manager - before.to_manager) / more,
+            bytes_from_manager=(ran.from_manager - before.from_manager) / more,
+        )
 
-    def _new(self) -> Path:
+    def _run(self, workload: Workload, engine: str, bundle: int | str) -> _Run:
         self._runs += 1
-        return self._folder / str(self._runs)
+        more = {"bundle": bundle, **self._settings}
+        folder = self._folder / str(self._runs)
+        return _once(workload, folder, engine, self._slots, more, self._megabits)

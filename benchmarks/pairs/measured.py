@@ -15,6 +15,8 @@ class Measured:
     values: Mapping[int, float] = field(default_factory=dict)  # what was stored, by document
     makespan: float | None = None  # seconds from the start of the workers to the last result
     cpu_of_workers: float | None = None  # with the programs that they start, in ms per job
+    bytes_to_manager: float = 0.0  # per job, if workers connect through a relay
+    bytes_from_manager: float = 0.0
 
 
 def check_equal(name: str, found: Mapping[int, float], other: Mapping[int, float]) -> None:
