@@ -13,7 +13,6 @@ engine, and until its result is in the database. The memory is the peak of the m
 """
 
 import argparse
-import contextlib
 import signal
 import subprocess
 import sys
@@ -26,11 +25,11 @@ from itertools import batched
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pymongo
 import yaml
 from pairs.campaign import listens, start_worker, waited
 from pairs.measured import spread
+from pairs.processes import master_of, peak_mb
 from pairs.servers import free_port, mongod
 from pairs.workloads import xtb
 
@@ -117,26 +116,6 @@ def time_status(campaign: Path) -> tuple[list[float], list[float]]:
     return taken, cpu
 
 
-def _master(command: int) -> int:
-    """The process id of the master: the child that the command forked, or the command itself."""
-    own = psutil.Process(command)
-    with contextlib.suppress(psutil.NoSuchProcess):
-        words = own.cmdline()
-        for child in own.children():
-            if child.cmdline() == words:
-                return child.pid
-    return command
-
-
-def _peak_mb(pid: int) -> float:
-    """The largest resident memory that a process has had, in MB of 2^20 bytes; 0 if it ended."""
-    with contextlib.suppress(OSError):
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) / 1024
-    return 0.0
-
-
 def begin(campaign: Path, collection: Any, engine: str, port: int, jobs: int, done: int) -> Began:
     """Run the campaign until `jobs` of the documents from number `done` on have results.
 
@@ -174,7 +153,7 @@ def begin(campaign: Path, collection: Any, engine: str, port: int, jobs: int, do
                 found = collection.count_documents(query, limit=jobs)
             if found and not first_result:
                 first_result = now
-            peak = max(peak, _peak_mb(_master(command.pid)))
+            peak = max(peak, peak_mb(master_of(command.pid)))
         command.send_signal(signal.SIGTERM)
         cpu = waited(command)
     finally:
