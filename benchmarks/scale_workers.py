@@ -8,11 +8,11 @@ protocol on one connection for each worker, and answers each task after a while 
 runner.sh makes it. Master, collectors and database are real. Tasks have one job, whose document has
 a number that nothing else has; the job returns it with 20 KB of text.
 
-CPU times are those of SECONDS after all workers are connected, or after two minutes. Latencies
-count from the moment at which a worker announces its result, and from that at which it has written
-the archive to its socket, until the result is seen in the database, which is asked every 50 ms. At
-the end, every document must have its own number. The limit of open files (`ulimit -Hn`) must exceed
-WORKERS.
+The tasks begin when all workers are connected, or after two minutes. CPU times are those of SECONDS
+from then on. Latencies count from the moment at which a worker announces its result, and from that
+at which it has written the archive to its socket, until the result is seen in the database, which
+is asked every 50 ms. At the end, every document must have its own number. The limit of open files
+(`ulimit -Hn`) must exceed WORKERS.
 """
 
 import argparse
@@ -154,7 +154,7 @@ def measure(folder: Path, workers: int, rate: float, seconds: float, size: int) 
             )
             heard = Heard()
             threading.Thread(target=heard.listen, args=(simulator.stdout,), daemon=True).start()
-            return _observe(command, heard, collection, workers, seconds, jobs)
+            return _observe(command, simulator, heard, collection, workers, seconds, jobs)
         finally:
             for process in (simulator, command):
                 if process is not None and process.poll() is None:
@@ -164,6 +164,7 @@ def measure(folder: Path, workers: int, rate: float, seconds: float, size: int) 
 
 def _observe(
     command: "subprocess.Popen[bytes]",
+    simulator: "subprocess.Popen[str]",
     heard: Heard,
     collection: Any,
     workers: int,
@@ -174,6 +175,9 @@ def _observe(
     begun = time.monotonic()
     _until(lambda: heard.connected >= workers, command, _CONNECT_TIMEOUT_SECONDS, watch)
     connected, connecting = heard.connected, time.monotonic() - begun
+    assert simulator.stdin is not None  # noqa: S101  # a pipe
+    simulator.stdin.write("go\n")
+    simulator.stdin.flush()
     master, collectors = _processes(command.pid)
     cpu, cpu_of_collectors = _spent([master]), _spent(collectors)
     before, start, started = len(watch.committed), time.monotonic(), time.time()

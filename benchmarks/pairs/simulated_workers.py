@@ -8,14 +8,17 @@ worker has one core. Instead of running a task, it waits, and answers with the o
 runner.sh would have made, with the checksum of the inputs that it received. A job's standard output
 is its file value.txt, with a text of BYTES. Waiting times are random, MEAN_SECONDS on average.
 
+They begin when a line is read from standard input, and end when it is closed.
+
 Prints `connected N` while workers connect, and for each result a line `returned VALUE ANNOUNCED
 SENT`, with the time at which the worker announced it and that at which the archive was sent
-(time.time()). Ends when standard input is closed.
+(time.time()).
 """
 
 import asyncio
 import hashlib
 import io
+import math
 import random
 import resource
 import secrets
@@ -25,8 +28,9 @@ import time
 from pathlib import Path
 
 _AUTHENTICATION = b"auth password sha1"
-# How many workers connect at the same time; the manager authenticates one after another.
-_CONNECTING_AT_ONCE = 50
+# How many workers connect at the same time: the manager's backlog (listen in link.c). The kernel
+# tries others again after 1, 3, 7 and 15 seconds.
+_CONNECTING_AT_ONCE = 5
 _WORKERS_PER_HOST = 10
 _REPORTED_EVERY = 100
 _RETRY_SECONDS = 1.0
@@ -60,10 +64,24 @@ def outputs_of(inputs: bytes, host: str, seconds: float, text: bytes) -> tuple[b
     return buffer.getvalue(), values
 
 
+def waiting_time(*, is_first: bool) -> float:
+    """How long a task takes, in units of the mean: from 0.5 to 1.5.
+
+    Of the first task of each worker, it is what is left at a random time in its middle, so that the
+    rate is even from the beginning.
+    """
+    if not is_first:
+        return random.uniform(0.5, 1.5)  # noqa: S311
+    # A random time is in a long task more often: their lengths have a density that grows with them.
+    length = math.sqrt(0.25 + 2 * random.random())  # noqa: S311
+    return length * random.random()  # noqa: S311
+
+
 class Worker:
     """One worker, which has at most one task."""
 
-    def __init__(self, number: int, mean: float, text: bytes) -> None:
+    def __init__(self, number: int, mean: float, text: bytes, begun: asyncio.Event) -> None:
+        self._begun = begun
         self._host = f"node{number // _WORKERS_PER_HOST:05d}"
         self._mean = mean
         self._text = text
@@ -131,14 +149,14 @@ class Worker:
                 await self._reader.readexactly(int(rest) + (word == "env"))
             elif word == "outfile":
                 output = rest.split()[0]
-        # The first tasks begin together; their ends are spread as those of later ones.
-        factor = random.uniform(0.0, 1.5) if self._is_new else random.uniform(0.5, 1.5)  # noqa: S311
+        seconds = waiting_time(is_first=self._is_new) * self._mean
         self._is_new = False
-        seconds = factor * self._mean
         self._task = task, output, seconds
-        asyncio.get_running_loop().call_later(seconds, self._announce, task)
+        self._waiting = asyncio.create_task(self._announce(task, seconds))
 
-    def _announce(self, task: int) -> None:
+    async def _announce(self, task: int, seconds: float) -> None:
+        await self._begun.wait()
+        await asyncio.sleep(seconds)
         if self._task is not None and self._task[0] == task and not self._writer.is_closing():
             self._announced = time.time()
             self._writer.write(b"available_results\n")
@@ -174,10 +192,11 @@ async def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     gate = asyncio.Semaphore(_CONNECTING_AT_ONCE)
     connected = 0
+    begun = asyncio.Event()
 
     async def live(number: int) -> None:
         nonlocal connected
-        worker = Worker(number, mean, text)
+        worker = Worker(number, mean, text, begun)
         async with gate:
             while True:
                 try:
@@ -193,7 +212,9 @@ async def main() -> None:
         print("left", number, flush=True)
 
     workers = [asyncio.create_task(live(number)) for number in range(count)]
-    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    loop = asyncio.get_running_loop()
+    while await loop.run_in_executor(None, sys.stdin.readline):
+        begun.set()
     for worker in workers:
         worker.cancel()
 
