@@ -1,5 +1,6 @@
 """What a comparison measures of one side, and how rounds of several sides become ratios."""
 
+import os
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,10 @@ class Measured:
     rate: float  # jobs per second, from the first stored result to the last
     cpu: float | None = None  # CPU time on the master's side, in ms per job
     values: Mapping[int, float] = field(default_factory=dict)  # what was stored, by document
+    makespan: float | None = None  # seconds from the start of the workers to the last result
+    cpu_of_workers: float | None = None  # with the programs that they start, in ms per job
+    bytes_to_manager: float = 0.0  # per job, if workers connect through a relay
+    bytes_from_manager: float = 0.0
 
 
 def check_equal(name: str, found: Mapping[int, float], other: Mapping[int, float]) -> None:
@@ -39,7 +44,10 @@ def rounds(
             measured = measure()
             found[name].append(measured)
             cpu = "" if measured.cpu is None else f", {measured.cpu:.2f} ms of CPU per job"
-            print(f"round {number + 1}: {name}: {measured.rate:.1f} jobs/s{cpu}", flush=True)
+            load = f"load {os.getloadavg()[0]:.1f}"
+            print(
+                f"round {number + 1}: {name}: {measured.rate:.1f} jobs/s{cpu}; {load}", flush=True
+            )
         for name in sides:
             check_equal(name, found[name][-1].values, found[base][-1].values)
     return found
@@ -55,9 +63,36 @@ def table(found: Mapping[str, Sequence[Measured]], base: str) -> str:
     """A Markdown table of all sides: rates, CPU times, and the ratios of rates to `base`."""
     lines = [f"| | jobs/s | CPU, ms per job | rate / {base} |", "| --- | --- | --- | --- |"]
     for name, measured in found.items():
-        cpus = [one.cpu for one in measured if one.cpu is not None]
         pairs = zip(measured, found[base], strict=True)
         ratios = [one.rate / other.rate for one, other in pairs]
-        cells = [name, spread([one.rate for one in measured], 1), spread(cpus) if cpus else "-"]
-        lines.append("| " + " | ".join([*cells, spread(ratios)]) + " |")
+        cells = [name, spread([one.rate for one in measured], 1)]
+        cells += [_spread_of([one.cpu for one in measured]), spread(ratios)]
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def makespans(found: Mapping[str, Sequence[Measured]], base: str) -> str:
+    """A Markdown table of makespans, their ratios to `base`, and CPU times."""
+    lines = [
+        f"| | makespan, s | makespan of {base} / makespan | "
+        "CPU of the master's side, ms per job | CPU of workers, ms per job |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name, measured in found.items():
+        pairs = zip(found[base], measured, strict=True)
+        ratios = [first.makespan / one.makespan for first, one in pairs]
+        cells = [
+            name,
+            spread([one.makespan for one in measured], 1),
+            spread(ratios),
+            _spread_of([one.cpu for one in measured]),
+            _spread_of([one.cpu_of_workers for one in measured]),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _spread_of(values: Sequence[float | None]) -> str:
+    """The spread of the values that were measured; a dash without any."""
+    known = [value for value in values if value is not None]
+    return spread(known) if known else "-"

@@ -1,4 +1,4 @@
-"""The job of RQ's workers: runs a program in a folder of its own, and reads its values."""
+"""The job of RQ's and Parsl's workers: runs a program in its own folder, and reads its values."""
 
 import re
 import subprocess

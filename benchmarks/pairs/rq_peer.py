@@ -21,6 +21,25 @@ def require_peers() -> None:
         sys.exit(f"the peers are not installed; install them: bash benchmarks/peers.sh {PEERS}")
 
 
+def peer_jobs(workload: Workload, folder: Path) -> list[dict[str, object]]:
+    """The jobs as rq_job.run takes them; makes `folder`, which they run in."""
+    (folder / "shared").mkdir(parents=True)
+    for name, content in workload.shared.items():
+        (folder / "shared" / name).write_text(content)
+    return [
+        {
+            "_id": document["_id"],
+            "folder": str(folder),
+            "argv": workload.argv,
+            "file": workload.file,
+            "content": workload.content(document),
+            "pattern": workload.pattern,
+            "reads": workload.reads,
+        }
+        for document in workload.documents
+    ]
+
+
 class Rq:
     """Measures RQ with workers that fork for each job ("forking") or do not ("simple")."""
 
@@ -34,17 +53,12 @@ class Rq:
         """Run all jobs. The CPU time is that of submitting, collecting and the Redis server."""
         self._runs += 1
         folder = self._folder / f"rq{self._runs}"
-        work = folder / "work"
-        work.mkdir(parents=True)
-        (work / "shared").mkdir()
-        for name, content in self._workload.shared.items():
-            (work / "shared" / name).write_text(content)
+        folder.mkdir()
+        jobs = peer_jobs(self._workload, folder / "work")
         port = free_port()
         redis = [PEERS / "bin" / "redis-server", "--port", str(port), "--bind", "127.0.0.1"]
         redis += ["--save", "", "--dir", folder]
-        lines = "\n".join(
-            json.dumps(self._job(document, work)) for document in self._workload.documents
-        )
+        lines = "\n".join(map(json.dumps, jobs))
         with mongod(folder / "mongod") as uri, server(redis, port) as pid:
             words = [PEERS / "bin" / "python", _SIDE, str(port), uri, worker, str(self._slots)]
             said = subprocess.run(words, input=lines, stdout=subprocess.PIPE, text=True, check=True)
@@ -52,15 +66,3 @@ class Rq:
         rate, cpu, values = json.loads(said.stdout)
         cpu += times.user + times.system
         return Measured(rate, 1000 * cpu / len(self._workload.documents), dict(values))
-
-    def _job(self, document: dict[str, object], work: Path) -> dict[str, object]:
-        workload = self._workload
-        return {
-            "_id": document["_id"],
-            "folder": str(work),
-            "argv": workload.argv,
-            "file": workload.file,
-            "content": workload.content(document),
-            "pattern": workload.pattern,
-            "reads": workload.reads,
-        }

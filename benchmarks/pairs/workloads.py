@@ -131,3 +131,5 @@ def xtb(jobs: int) -> Workload:
 
 
 WORKLOADS: dict[str, Callable[[int], Workload]] = {"nothing": nothing, "text": text, "xtb": xtb}
+# How many jobs a comparison runs if it is not told otherwise.
+DEFAULT_JOBS = {"nothing": 4000, "text": 4000, "xtb": 1025}
