@@ -241,21 +241,24 @@ def run_several(paths: Sequence[Path], asked: Asked, *, audits: bool, quiet: boo
         check_no_audit(file)
     recipes = [resolve(file) for file in files]
     signals: list[int] = []
+    graces: list[float | None] = []
     with view(quiet=quiet) as shown:
 
         def stop(number: int, frame: FrameType | None) -> None:
             if number == signal.SIGHUP and not has_terminal():
                 shown.notice(_NO_RELOAD)
                 return
+            grace = None if number == signal.SIGTERM else asked.grace
             signals.append(number)
-            shown.notice(stop_words(len(signals), asked.grace))
+            graces.append(grace)
+            shown.notice(stop_words(len(signals), math.inf if grace is None else grace))
 
         def begins(broker: Broker) -> None:
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, stop)
             shown.begins(broker)
 
-        asked = replace(asked, stops=lambda: len(signals))
+        asked = replace(asked, stops=lambda: graces)
         rows, left = run_together(recipes, texts, asked, begins=begins, show=shown.show)
     code = 0
     for row, recipe, path in zip(rows, recipes, paths, strict=True):
