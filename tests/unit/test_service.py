@@ -13,6 +13,7 @@ import yaml
 from wqmaster.campaign.loading import LoadedCampaign, load
 from wqmaster.campaign.models import Campaign
 from wqmaster.campaign.service import load_service
+from wqmaster.cli.status import _service_lines
 from wqmaster.engines.base import EngineStats, Returned, TaskResult
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError, NothingMatches
@@ -48,7 +49,7 @@ from wqmaster.run.service.seat import Order, Seat, SeatState
 from wqmaster.run.service.service_file import ServiceFileWatch
 from wqmaster.run.service.shared import shared_by
 from wqmaster.run.service.status import published, typed_here
-from wqmaster.run.service.table import progress_of
+from wqmaster.run.service.table import _row, progress_of
 from wqmaster.run.service.workforce import as_campaign, largest
 from wqmaster.run.spool import Spool
 from wqmaster.system.processes import this_process
@@ -399,6 +400,31 @@ def test_counts_add_up_over_the_processes_of_a_campaign() -> None:
         *(4, 5, {"scf": 1}, {}),
     )
     assert seat.limit_left == 4
+
+
+def test_jobs_that_the_broker_has_taken_back_are_pending() -> None:
+    """Once, the last report of a campaign decided, and 39 jobs were running on two cores."""
+    seat = Seat(Order("a", "a.yaml", ""))
+    counts = {"done": 3, "sent": 39, "total": 60}
+    seat.reported(Report(campaign="a", engine="local", state="stopping", **counts))
+    shown = _row(seat, [1, 1], EngineStats(workers=2, cores=2), 2.0).published()
+    assert (shown["done"], shown["running"], shown["pending"]) == (3, 2, 55)
+
+
+def test_an_ended_service_shows_no_workers() -> None:
+    found: dict[str, Any] = {
+        "service": "ours",
+        "pid": 7,
+        "engine": "taskvine",
+        "workers": 2,
+        "cores": 2,
+        "campaigns": [],
+        "trouble": None,
+        "refused": [],
+        "running": True,
+    }
+    assert "2 workers" in "\n".join(_service_lines(found, Path("svc")))
+    assert "2 workers" not in "\n".join(_service_lines({**found, "running": False}, Path("svc")))
 
 
 def test_a_process_that_dies_again_and_again_is_started_less_often() -> None:

@@ -26,6 +26,7 @@ from wqmaster.cli.view import PLAIN_LINE_INTERVAL_SECONDS, say, stop_words, summ
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import UsageError
 from wqmaster.recipe.resolving import resolve
+from wqmaster.run.control.wording import no_reload
 from wqmaster.run.holds import state_of
 from wqmaster.run.progress import duration, line, speed
 from wqmaster.run.service.broker import Broker
@@ -76,11 +77,6 @@ def remarks(rows: Sequence[Row]) -> Iterator[str]:
         for text in (row.hold, row.error):
             if text:
                 yield f"{row.name}: {text}"
-
-
-_NO_RELOAD = (
-    "SIGHUP: a run of several campaigns cannot take changes; stop it, then give its command again"
-)
 
 
 class View(Protocol):
@@ -246,7 +242,7 @@ def run_several(paths: Sequence[Path], asked: Asked, *, audits: bool, quiet: boo
 
         def stop(number: int, frame: FrameType | None) -> None:
             if number == signal.SIGHUP and not has_terminal():
-                shown.notice(_NO_RELOAD)
+                shown.notice(f"SIGHUP: {no_reload([str(path) for path in paths])}")
                 return
             grace = None if number == signal.SIGTERM else asked.grace
             signals.append(number)

@@ -1,5 +1,6 @@
 """Answers to commands, in words and in numbers."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from wqmaster.run.control.choice import Choice
 from wqmaster.run.control.stored import Canceled
 from wqmaster.run.holds import HoldKind
 from wqmaster.run.progress import duration
+from wqmaster.system.this_command import this_command
 
 # How many ids an answer lists.
 _MAX_SHOWN_IDS = 5
@@ -52,6 +54,15 @@ def _none_failed(choice: Choice) -> str:
     more = ", ..." if len(ids) > _MAX_SHOWN_IDS else ""
     listed = ", ".join(ids[:_MAX_SHOWN_IDS])
     return f"none of these {counted(len(ids), 'document')} has failed: {listed}{more}"
+
+
+def no_reload(files: Sequence[str]) -> str:
+    """Why a run of these campaign files takes no changes, and what to do."""
+    serve = f"{this_command()} serve {shlex.join(files)}"
+    return (
+        "a run of several campaigns cannot take changes; stop it and run the command again, or "
+        f"use: {serve}"
+    )
 
 
 def resumed(ended: Sequence[str]) -> str:

@@ -137,6 +137,7 @@ def run_together(
             order = order_of(one, text)
             order = replace(order, limit=asked.limit, watch=asked.watch, canary=asked.canary)
             order = replace(order, settings=settings, exit_on_trouble=asked.exit_on_trouble)
+            order = replace(order, files=tuple(str(each.source.path) for each in files))
             broker.add(order)
         begins(broker)
         stops, shown = 0, 0.0
