@@ -37,6 +37,7 @@ class ErrorCode(StrEnum):
     TASK_FUNCTION_FAILED = "task-function-failed"  # the task function raises an error
     RECEPTOR_MAPS_FAILED = "receptor-maps-failed"  # AutoDock Vina cannot compute the maps
     STEP_DOUBTFUL = "step-doubtful"  # a step probably does not produce what is asked of it
+    KEYS_IGNORED = "keys-ignored"  # keys of the campaign file have no effect with its engine
 
     # --- documents and results ---
     NOTHING_MATCHES = "nothing-matches"  # the query selects no document

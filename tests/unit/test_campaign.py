@@ -10,6 +10,7 @@ from bson import ObjectId
 from pydantic import BaseModel, ValidationError
 
 from wqmaster.campaign.base import ALLOWED
+from wqmaster.campaign.ignored import keys_ignored
 from wqmaster.campaign.loading import LoadedCampaign, load
 from wqmaster.campaign.models import Campaign, nearest
 from wqmaster.campaign.workers import CondorWorkers, LocalWorkers, NoWorkers, SlurmWorkers
@@ -723,3 +724,32 @@ def test_a_key_that_yaml_takes_for_true_is_a_name(tmp_path: Path) -> None:
     assert loaded(tmp_path, text).campaign.notify.on == ("finished",)
     with pytest.raises(CampaignError, match="notify: unknown key 'off'"):
         loaded(tmp_path, text + "  off: [paused]\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        (
+            "engine: {type: local, port: 9123, ssl: true}\nworkers: {type: slurm}\n",
+            ["port", "ssl", "workers"],
+        ),
+        ("engine: local\nworkers: {type: condor}\n", ["workers"]),
+        ("engine: {type: local, name: mine}\n", ["name"]),
+        ("engine: local\nworkers: {count: 2}\n", []),
+        ("engine: {type: taskvine, port: 9123}\nworkers: {type: slurm}\n", []),
+        ("workers: {type: slurm}\n", []),
+    ],
+)
+def test_keys_without_effect_on_the_local_engine_are_reported(
+    tmp_path: Path, text: str, names: list[str]
+) -> None:
+    """Once, such a campaign ran on this machine, and its port and workers were ignored silently."""
+    found = loaded(tmp_path, MINIMAL + text)
+    said = keys_ignored(found)
+    assert (said is not None) is bool(names)
+    assert [name for name in ("port", "ssl", "name", "workers") if f"'{name}'" in (said or "")] == [
+        name for name in ("port", "ssl", "name", "workers") if name in names
+    ]
+    # A trial on this machine, with `--engine local`, is no mistake in the file.
+    other = loaded(tmp_path, f"{MINIMAL}workers: {{type: slurm}}\n").replaced(engine="local")
+    assert keys_ignored(other) is None

@@ -3,7 +3,7 @@
 import shutil
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from tests.unit.test_campaign import MINIMAL, loaded
 from wqmaster.campaign.loading import load
 from wqmaster.cli import doctor
 from wqmaster.database.address import redacted
-from wqmaster.doctor import examination, machine, network, reports, worker_sent
+from wqmaster.doctor import batch, examination, machine, network, reports, worker_sent
 from wqmaster.doctor.finding import Case, Check, Finding
 from wqmaster.doctor.folder import clocks
 from wqmaster.doctor.glibc import of_image
@@ -360,6 +360,17 @@ def test_a_service_is_refused_with_one_of_its_campaign_files(tmp_path: Path, of:
     _, (finding,), wrong = examination._opened(tmp_path / of, {})
     assert wrong
     assert finding.fix == f"wqmaster doctor {tmp_path / 'a.yaml'}"
+
+
+@pytest.mark.parametrize(("kind", "check"), [("slurm", batch.slurm), ("condor", batch.condor)])
+def test_a_batch_system_that_the_engine_does_not_use_is_not_checked(
+    tmp_path: Path, kind: str, check: Callable[[Case], Iterator[Finding]]
+) -> None:
+    found = loaded(tmp_path, f"{MINIMAL}workers: {{type: {kind}, manage: true}}\n")
+    nowhere = {"PATH": str(tmp_path)}
+    assert [one.state for one in check(Case(nowhere, found, engine="taskvine"))] == ["wrong"]
+    assert list(check(Case(nowhere, found, engine="local"))) == []
+    assert not Case(nowhere, found, engine="local").remote
 
 
 def test_an_invalid_service_file_is_to_be_corrected(tmp_path: Path) -> None:

@@ -50,10 +50,14 @@ class Source:
         secret = "uri" in keys or "notify" in keys
         return not secret and id(node) not in self._from_environment
 
+    def scalar(self, *keys: str | int) -> str | None:
+        """The text of the single value at `keys`; None if there is no such value."""
+        node, _ = self._find(*keys)
+        return node.value if isinstance(node, yaml.ScalarNode) else None
+
     def step_name(self, position: int) -> str | None:
         """The name of the step at `position` in `args:`; None if it has no name."""
-        node, _ = self._find("campaign_config", "args", position, "name")
-        return node.value if isinstance(node, yaml.ScalarNode) else None
+        return self.scalar("campaign_config", "args", position, "name")
 
     def _find(self, *keys: str | int) -> tuple[yaml.Node | None, int]:
         node, line = self._root, 1

@@ -270,7 +270,7 @@ def run(
         store.prepare()
         archived = spool.keeps_results
         noted = recipe_guard.check(store, recipe, archived=archived)
-        progress.notes = [*recipe.warnings, *map(str, noted)]
+        progress.notes = [*recipe.warnings, *filter(None, [recipe.ignored]), *map(str, noted)]
         forbidden = why_not_here("the master")
         if forbidden is not None:
             progress.notes.append(forbidden)
