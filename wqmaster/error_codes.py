@@ -44,6 +44,7 @@ class ErrorCode(StrEnum):
     COLLECTION_EMPTY = "collection-empty"  # the collection holds no document
     STEP_NOT_SELECTED = "step-not-selected"  # the query omits documents that lack a step
     DOCUMENT_NOT_FOUND = "document-not-found"  # there is no document with this id
+    RESULT_NOT_FOUND = "result-not-found"  # the document has no result
     DOCUMENT_UNUSABLE = "document-unusable"  # a document holds no molecule that can be computed
     FAILURE_NOT_FOUND = "failure-not-found"  # neither a failure class nor a failed document
     ARCHIVE_NOT_KEPT = "archive-not-kept"  # no archive of this document is kept

@@ -10,7 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from wqmaster.campaign.base import ALLOWED, as_written
-from wqmaster.campaign.wording import plain_message, plain_yaml
+from wqmaster.campaign.wording import begins_before, plain_message, plain_yaml
 from wqmaster.campaign.workers import without_type
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError
@@ -277,6 +277,8 @@ def parsed(
         data = loader.construct_document(root) if root else None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
+        if begins_before(error):
+            mark = error.context_mark
         line = mark.line + 1 if mark else 1
         raise CampaignError(
             f"{path}:{line}: invalid YAML: {plain_yaml(error)}", code=ErrorCode.CAMPAIGN_NOT_YAML

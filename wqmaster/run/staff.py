@@ -1,6 +1,6 @@
 """The engine and workers of a run, if other runs share them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Protocol
 
 from wqmaster.engines.base import Engine
@@ -15,7 +15,7 @@ class Staff(Protocol):
     why: str  # the reason for the choice of the engine
     collectors: int  # how many collectors the run may have
     follows_file: bool  # whether the service takes up changes of the campaign file by itself
-    files: Sequence[str]  # if it does not: the campaign files that run together, as given
+    files: tuple[str, ...]  # if it does not: the campaign files that run together, as given
 
     @property
     def engine(self) -> Engine:

@@ -245,7 +245,9 @@ class Control:
             yield
         if count:
             steering.look_again()
-        return retried(count, Choice.of(command.arguments))
+        choice = Choice.of(command.arguments)
+        waiting = 0 if count else stored.already_waiting(steering.store, choice)
+        return retried(count, choice, waiting)
 
     def _block(self, command: Command, steering: Steering) -> Answer:
         host = str(command.arguments.get("host"))
