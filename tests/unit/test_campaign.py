@@ -306,13 +306,23 @@ def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        (MINIMAL + "submit: {query: {a: 1}\nengine: local\n", 8),
+        (MINIMAL + "submit: {query: {a: 1}\nengine: local\n", 7),
+        ("[1, 2\n", 1),
+        ("campaign: 'small\n", 1),
         (MINIMAL + "\tengine: local\n", 7),
         (MINIMAL + "engine: &a\nworkers: *b\n", 8),
         (MINIMAL + "engine: !!python/object:os.system {}\n", 7),
         (MINIMAL + "---\ncampaign: second\n", 7),
     ],
-    ids=["open brace", "tab", "unknown alias", "python tag", "two documents"],
+    ids=[
+        "open brace",
+        "open bracket",
+        "open quote",
+        "tab",
+        "unknown alias",
+        "python tag",
+        "two documents",
+    ],
 )
 def test_invalid_yaml_is_refused_with_its_line(tmp_path: Path, text: str, line: int) -> None:
     assert refused(tmp_path, text).startswith(f"campaign.yaml:{line}: invalid YAML: ")

@@ -191,8 +191,8 @@ def check_recipes(
             raise RecipeMismatch(
                 f"{place}: {_results(total)}{many} {'was' if total == 1 else 'were'} adopted from "
                 f"existing outputs, {mostly}of recipe {stated} "
-                f"({asked[:_MAX_ADOPTED_CHARACTERS]}); to compute documents with this campaign, store the new results under another "
-                "'mongo_output_key'"
+                f"({asked[:_MAX_ADOPTED_CHARACTERS]}); to compute documents with this "
+                "campaign, store the new results under another 'mongo_output_key'"
             )
         which = "another recipe" if len(others) == 1 else f"{len(others)} other recipes, mostly"
         raise RecipeMismatch(
