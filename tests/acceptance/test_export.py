@@ -12,6 +12,7 @@ import ase.io
 import h5py
 import numpy as np
 import pytest
+import yaml
 
 from tests.conftest import WATER as ALONG_Z
 from tests.conftest import Campaigns, Cli
@@ -464,9 +465,10 @@ def test_a_campaign_without_results_is_reported(
     campaigns: Campaigns, cli: Cli, tmp_path: Path, computed: Path
 ) -> None:
     """Once, the number of frames was the only sign that a campaign contributed nothing."""
-    other = campaigns.write(
-        campaign_config=config(), engine="local", campaign="other", mongo_output_key="other"
-    )
+    settings = config()
+    settings["kwargs"]["mongo_output_key"] = "other"
+    other = tmp_path / "other.yaml"
+    other.write_text(yaml.safe_dump(campaigns.settings(campaign="other", campaign_config=settings)))
     words = ["--for", "jsonl", "-o", tmp_path / "data.jsonl", "--json"]
     found = json.loads(cli("export", computed, other, *words))
     assert "other: no results; it contributes no frames" in found["remarks"]
