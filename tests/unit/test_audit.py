@@ -211,6 +211,7 @@ def written(tmp_path: Path, audit: Any, parsers: tuple[str, ...] = ("energy", "g
         ({"stop_above": "0 meV/A"}, "a number above 0"),
         ({"sample": 5}, "stop_above"),
         ({"sample": 0, "stop_above": "1 meV/A"}, "audit.sample"),
+        ({"seed": -1, "stop_above": "1 meV/A"}, "audit.seed"),
         ({"stop_abov": "1 meV/A"}, "did you mean 'stop_above'?"),
     ],
 )

@@ -206,6 +206,7 @@ def write(folder: Path, **keys: Any) -> Path:
         {"url": ["secret"]},
         {"url": "https://example.org", "secret": None},
         {"command": "true", "on": ["nonsense"]},
+        {"command": "true", "on": []},
         {"command": "true", "quiet": 0},
         {"command": "true", "timeout": "1h"},
     ],

@@ -299,8 +299,8 @@ class Audit(Model):
     # A YAML file with tighter options (relative to the campaign file), or names of the program's
     # own tighter settings; default: all of these.
     tighter: str | None = None
-    # Decides, with the ids, which documents are in the sample.
-    seed: int = 0
+    # Decides, with the ids, which documents are in the sample; NumPy takes no negative one.
+    seed: int = Field(default=0, ge=0)
     # The step whose labels are audited (default: the last one with an energy).
     step: str | None = None
 

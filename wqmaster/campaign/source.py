@@ -10,7 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from wqmaster.campaign.base import ALLOWED, as_written
-from wqmaster.campaign.wording import plain_message, plain_yaml
+from wqmaster.campaign.wording import begins_before, plain_message, plain_yaml
 from wqmaster.campaign.workers import without_type
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError
@@ -52,10 +52,14 @@ class Source:
         secret = "uri" in keys or ("notify" in keys and _PLAIN_IN_NOTIFY.isdisjoint(keys))
         return not secret and id(node) not in self._from_environment
 
+    def scalar(self, *keys: str | int) -> str | None:
+        """The text of the single value at `keys`; None if there is no such value."""
+        node, _ = self._find(*keys)
+        return node.value if isinstance(node, yaml.ScalarNode) else None
+
     def step_name(self, position: int) -> str | None:
         """The name of the step at `position` in `args:`; None if it has no name."""
-        node, _ = self._find("campaign_config", "args", position, "name")
-        return node.value if isinstance(node, yaml.ScalarNode) else None
+        return self.scalar("campaign_config", "args", position, "name")
 
     def _find(self, *keys: str | int) -> tuple[yaml.Node | None, int]:
         node, line = self._root, 1
@@ -277,6 +281,8 @@ def parsed(
         data = loader.construct_document(root) if root else None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
+        if begins_before(error):
+            mark = error.context_mark
         line = mark.line + 1 if mark else 1
         raise CampaignError(
             f"{path}:{line}: invalid YAML: {plain_yaml(error)}", code=ErrorCode.CAMPAIGN_NOT_YAML

@@ -15,7 +15,7 @@ from wqmaster.offline.importing import MAX_SHOWN, Account, Importer, Naming
 from wqmaster.recipe.resolving import resolve
 from wqmaster.run import assembly
 from wqmaster.structures.base import Note, Options
-from wqmaster.structures.formats import reader_of
+from wqmaster.structures.formats import check_of_smiles
 from wqmaster.system.this_command import this_command
 
 _OF_CAMPAIGNS = (".yaml", ".yml")
@@ -187,8 +187,7 @@ def command(
         output_key=file.campaign.output_key,
         **more,  # type: ignore[arg-type]
     )
-    for path in files:
-        reader_of(path, options)
+    check_of_smiles(files, options)
     accounts = []
     with assembly.opened(file) as store:
         place = store.documents.full_name

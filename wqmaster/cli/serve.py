@@ -75,11 +75,12 @@ def command(
         stops = 0
         while not service.ended:
             while signals:
-                if signals.pop(0) == signal.SIGHUP:
+                came = signals.pop(0)
+                if came == signal.SIGHUP:
                     service.rescan()
                     continue
                 stops += 1
-                told(stop_words(stops, grace))
+                told(stop_words(stops, grace, by_key=came == signal.SIGINT))
                 service.drain(grace)
             service.turn()
         left = service.finish()

@@ -62,7 +62,7 @@ def _left(seconds: float | None) -> str:
 def _held(hold: dict[str, Any], campaign: Path) -> str:
     """Why a run is held, with the command that lets it go on, as it is typed here."""
     command = hold.get("command")
-    if hold.get("kind") in _ENDED_BY_RESUME:
+    if not hold.get("is_routine") and hold.get("kind") in _ENDED_BY_RESUME:
         command = f"{this_command()} resume {typed(campaign)}"
     return f"{hold['reason']}; to go on: {command}" if command else str(hold["reason"])
 
@@ -190,7 +190,8 @@ def _lines(found: dict[str, Any], campaign: Path) -> Iterator[str]:
         )
         hold = live.get("hold")
         if hold and not (hold.get("kind") == HoldKind.PAUSE and found["control"]["pause"]):
-            yield f"{state_of(hold.get('kind')):<9} {_held(hold, campaign)}"
+            name = str(hold["kind"]) if hold.get("is_routine") else state_of(hold.get("kind"))
+            yield f"{name:<9} {_held(hold, campaign)}"
         count = (live.get("slow") or {}).get("count")
         if count:
             yield (
@@ -226,11 +227,13 @@ def _service_state(campaign: dict[str, Any], running: bool) -> str:
 
 
 def _service_lines(found: dict[str, Any], folder: Path) -> Iterator[str]:
-    where = f"process {found['pid']}" if found["running"] else "not running"
-    yield (
-        f"service {found['service']}: {where}, {found['engine']}, "
-        f"{counted(found['workers'], 'worker')}, {counted(found['cores'], 'core')}"
-    )
+    if found["running"]:
+        yield (
+            f"service {found['service']}: process {found['pid']}, {found['engine']}, "
+            f"{counted(found['workers'], 'worker')}, {counted(found['cores'], 'core')}"
+        )
+    else:  # the workers are those that the service had last
+        yield f"service {found['service']}: not running"
     headings = (
         *("campaign", "priority", "weight", "share", "done", "failed", "running", "spooled"),
         *("pending", "state", "file"),

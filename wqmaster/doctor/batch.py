@@ -66,7 +66,7 @@ def pool_is_here(case: Case) -> bool:
 def condor(case: Case) -> Iterator[Finding]:
     """Check the HTCondor access point: its queue, its rules, and workers on hold."""
     workers = case.workers
-    if workers is not None and not isinstance(workers, CondorWorkers):
+    if case.starts_no_workers or (workers is not None and not isinstance(workers, CondorWorkers)):
         return
     missing = _missing(case, *Condor.commands)
     if missing:
@@ -232,7 +232,7 @@ def _requirements(case: Case, workers: CondorWorkers) -> Iterator[Finding]:
 def slurm(case: Case) -> Iterator[Finding]:
     """Check whether the SLURM cluster responds and accepts a worker's job."""
     workers = case.workers
-    if workers is not None and not isinstance(workers, SlurmWorkers):
+    if case.starts_no_workers or (workers is not None and not isinstance(workers, SlurmWorkers)):
         return
     missing = _missing(case, "sinfo", *Slurm.commands)
     if missing:

@@ -37,6 +37,8 @@ def rules(case: Case) -> Iterator[Finding]:
     Only workers that state a project, an image of OSDF or a word of the OSPool are taken for its.
     """
     workers = case.workers
+    if case.starts_no_workers:
+        return
     if not isinstance(workers, CondorWorkers) or not _is_meant(workers):
         return
     category = ospool.category(workers.walltime)

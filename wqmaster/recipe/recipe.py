@@ -98,6 +98,7 @@ class Recipe:
     fields: tuple[str, ...] | None
     # Warnings about the steps, each with its file and line.
     warnings: tuple[str, ...] = ()
+    ignored: str | None = None  # which keys of the campaign file have no effect
     checks: Checks = NO_CHECKS
 
     @property

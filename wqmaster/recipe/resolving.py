@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from pydantic import BaseModel, ValidationError
 
+from wqmaster.campaign.ignored import keys_ignored
 from wqmaster.campaign.loading import LoadedCampaign, describe
 from wqmaster.campaign.models import Step, nearest
 from wqmaster.errors import CampaignError
@@ -344,6 +345,7 @@ def resolve(loaded: LoadedCampaign, *, runs: bool = True) -> Recipe:
         target=hash_of(target),
         fields=tuple(sorted(set(fields))) if ours else None,
         warnings=tuple(resolver.warnings),
+        ignored=keys_ignored(loaded),
         checks=checking.resolved(loaded),
     )
 

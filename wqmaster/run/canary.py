@@ -96,7 +96,8 @@ class CanaryMeter:
                 retries_go_on=True,
             )
         reason = (
-            f"waiting for the first {self._jobs} documents, {self._decided} of which have a verdict"
+            f"waiting for the first {self._jobs} documents ({self._decided} have ended); the rest "
+            "follows by itself"
         )
         return Hold(HoldKind.CANARY, reason, is_routine=True, retries_go_on=True)
 

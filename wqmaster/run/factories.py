@@ -27,6 +27,7 @@ from wqmaster.run import campaign_folder
 from wqmaster.run.assembly import mongod, opened
 from wqmaster.run.hiring import local_count, worker_environment
 from wqmaster.run.programs import asked_for_version
+from wqmaster.run.service.running import runs_campaign
 from wqmaster.software import osdf
 from wqmaster.software.pack.making import glibc_of
 from wqmaster.system import credentials, elf
@@ -161,6 +162,13 @@ def _manager(loaded: LoadedCampaign) -> tuple[str, Address | Project]:
         with contextlib.suppress(NothingMatches), opened(loaded, existing=True) as store:
             live = store.presence.published()
         if live is None or not live.get("port"):
+            if runs_campaign(loaded):
+                command = f"{this_command()} resume {loaded.typed}"
+                raise CampaignError(
+                    f"the campaign is not running, although its service is; '{command}' continues "
+                    "it after a drain",
+                    code=ErrorCode.MASTER_NOT_RUNNING,
+                )
             if campaign.workers.managed:
                 command = run_command(loaded.source.path)
                 message = f"the campaign is not running; '{command}' starts it and its factory"

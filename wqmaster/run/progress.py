@@ -84,6 +84,7 @@ class Progress:
     done: int = 0  # documents with a result from this run
     warned: int = 0  # those of them about which a check warns
     sent: int = 0  # jobs that the engine has, running or waiting for a worker
+    on_workers: int | None = None  # those of them on workers; None if they were not counted
     spooled: int = 0  # jobs that have returned and are not yet committed
     spooled_bytes: int = 0  # the files of these jobs
     # When the first task returned that is not yet committed, in seconds of `time.monotonic`.
@@ -157,7 +158,9 @@ class Progress:
 
     @property
     def running(self) -> int:
-        """Jobs on workers, estimated from the share of the engine's tasks that are running."""
+        """Jobs on workers; if unknown, estimated from the share of running tasks."""
+        if self.on_workers is not None:
+            return self.on_workers
         tasks = self.stats.running + self.stats.waiting
         return round(self.sent * self.stats.running / tasks) if tasks else 0
 

@@ -74,7 +74,7 @@ class Serving:
         self._orphans: list[str] = []
         self._draining = False
         self._states: dict[str, tuple[SeatState, str | None]] = {}
-        # Campaign -> the reason why it waits, as far as it was reported.
+        # Campaign -> what keeps it from going on or troubles it, as far as it was reported.
         self._waits: dict[str, str] = {}
 
     def rescan(self) -> None:
@@ -284,12 +284,16 @@ class Serving:
         why, text = "", ""
         if seat.state is SeatState.RESTARTING:
             why = text = f"restarting: {seat.error}"
-        elif report.hold or report.trouble:
-            why, text = "waits", report.hold or f"waiting: {report.trouble}"  # its numbers change
-        if why == self._waits.get(seat.name, ""):
+        elif report.hold:
+            why, text = "held", report.hold  # its numbers change
+        elif report.trouble:
+            why, text = "trouble", f"trouble: {report.trouble}"  # jobs can go on all the same
+        before_this = self._waits.get(seat.name, "")
+        if why == before_this:
             return
         self._waits[seat.name] = why
-        self._event(f"{seat.name}: {text or 'goes on'}")
+        end = "the trouble is over" if before_this == "trouble" else "goes on"
+        self._event(f"{seat.name}: {text or end}")
 
     def _looked(self, question: Look, answer: Answer) -> None:
         entry = self._entries.get(Path(question.start.path))
