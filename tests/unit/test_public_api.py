@@ -43,7 +43,7 @@ CALLS = {
     "reads": "*files, per_atom=",
     "task": "*, program=, options=, version=, rung=, ladders=, molecule=, load=, uses=, fields=, "
     "check=, prepare=, runs=, remarks=, leaves=, inspect=, takes_geometry=, "
-    "final_geometry=, keeps_geometry=, inapplicable_checks=, alone=",
+    "final_geometry=, keeps_geometry=, inapplicable_checks=, needs=, alone=",
 }
 # The modules from which users' modules for earlier versions import.
 FORMER = {

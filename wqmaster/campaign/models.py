@@ -359,6 +359,17 @@ class Campaign(Model):
     # A group of this machine whose members may read that folder, except for its secrets.
     group: str | None = None
 
+    @model_validator(mode="after")
+    def _one_learns(self) -> "Campaign":
+        if self.resources.learned_memory is not None and self.engine.allocation != "fixed":
+            raise PydanticCustomError(
+                "two_learn",
+                "'resources: {{memory: auto}}' and 'engine: {{allocation: {mode}}}' both decide "
+                "how much memory a job gets; remove one of them",
+                {"mode": self.engine.allocation, "keys": ("resources", "memory")},
+            )
+        return self
+
     @property
     def output_key(self) -> str:
         """The field of a document that holds its results."""

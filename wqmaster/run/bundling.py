@@ -119,7 +119,7 @@ class Bundling:
             expected = None
             if not isinstance(bundle.size, int):
                 expected = self._times.expected(natoms)
-            took = 0.0 if expected is None else expected.seconds + _RUNNER_SECONDS
+            took = 0.0 if expected is None else expected.value + _RUNNER_SECONDS
             if size and (size >= min(most, cap) or seconds + took > limit):
                 groups.append(size)
                 size, seconds, most = 0, 0.0, len(jobs)
