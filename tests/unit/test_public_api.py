@@ -18,7 +18,7 @@ TOP = Path(__file__).resolve().parents[2]
 # breaks users' modules: read "Compatibility" in CONTRIBUTING.md, and add a line to CHANGELOG.md.
 CALLS = {
     "Asked": "document, attempt, natoms, charge, multiplicity, molecule, recipe, target, remedy=, "
-    "computed=",
+    "computed=, size=, memory=",
     "BadDocument": "message=, defect=",
     "Change": "name, apply",
     "DataFolder": "variable, folder",

@@ -46,8 +46,9 @@ class Memory(Model):
                     "memory_bounds", "'min', 'first' and 'max' must not decrease in this order"
                 )
             return self
+        # A collector receives all keys, so only other values than the defaults are refused.
         for name in ("first", "min", "max", "safety"):
-            if name in self.model_fields_set:
+            if getattr(self, name) != type(self).model_fields[name].default:
                 raise PydanticCustomError(
                     "memory_fixed", "'{name}' needs 'size: auto'", {"name": name}
                 )

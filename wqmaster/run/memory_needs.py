@@ -13,6 +13,8 @@ from statistics import median
 from typing import Any
 
 from wqmaster.campaign.models import Campaign
+from wqmaster.campaign.workers import BatchWorkers
+from wqmaster.factory.sizes import worker_size
 from wqmaster.jobs.failures import FailureClass
 from wqmaster.recipe.retry import Past
 from wqmaster.run.collector.messages import Ended
@@ -23,6 +25,9 @@ from wqmaster.tasks.needs import Needs
 # what it needs if it is this many standard deviations above the median.
 _MIN_SPREAD = 0.05
 _DEVIATIONS = 2.0
+# Memory has little noise, so those of similar sizes that are a few quarters of an octave away say
+# more than the line through all.
+_REACH = 3
 # Memory below this, in MB, is that of shells and libraries.
 _LEAST_MB = 1.0
 # A job that used more than this share of its memory may have used what it was told to, as programs
@@ -41,17 +46,15 @@ class MemoryNeeds:
 
     def __init__(self, campaign: Campaign) -> None:
         self._resources = campaign.resources
-        self._most = math.inf
-        if campaign.workers.on_this_machine:
-            # A task that needs more memory than this machine has would wait forever.
-            self._most = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
-        self._fit = SizeFit(_LEAST_MB, _MIN_SPREAD)
+        self._most = _largest(campaign)
+        self._fit = SizeFit(_LEAST_MB, _MIN_SPREAD, _REACH)
         self._ratios: deque[float] = deque(maxlen=_RATIOS)
         self._killed = 0
 
     def follow(self, campaign: Campaign) -> None:
         """Use another form of the campaign from now on."""
         self._resources = campaign.resources
+        self._most = _largest(campaign)
 
     def ended(self, task: Ended) -> None:
         """Take note of the memory that the jobs of a task used."""
@@ -84,7 +87,7 @@ class MemoryNeeds:
         ]
         found = max(found, memory.min, _MORE * max(too_little, default=0))
         most = min(self._most, math.inf if memory.max is None else memory.max)
-        return int(min(_rounded(found), most))
+        return math.ceil(min(found, most))
 
     def _expected(self, needs: Needs, safety: float) -> float:
         memory = self._resources.learned_memory
@@ -95,7 +98,7 @@ class MemoryNeeds:
         if found is None:
             return first
         most = found.at_most(_DEVIATIONS) * safety
-        return max(most, first) if found.is_extrapolated else most
+        return max(_rounded(most), first) if found.is_extrapolated else _rounded(most)
 
     def _margin(self, size: float) -> float:
         """By how much more a job gets than jobs of this size are expected to use."""
@@ -118,6 +121,15 @@ class MemoryNeeds:
         """
         ratio = median(self._ratios) if self._ratios else None
         return {"killed": self._killed, "asked_by_used": ratio and round(ratio, 3)}
+
+
+def _largest(campaign: Campaign) -> float:
+    """The memory of a worker, in MB: a task that asks for more would wait forever."""
+    if campaign.workers.on_this_machine:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
+    if isinstance(campaign.workers, BatchWorkers):
+        return worker_size(campaign).memory
+    return math.inf
 
 
 def _rounded(megabytes: float) -> int:

@@ -88,6 +88,7 @@ class Sender:
                 sent.bad.append(built.record)
             else:
                 (changed if built.remedies else plain).append((entry, built))
+        plain.sort(key=lambda one: -(one[1].asked.size or 0))
         bundles = self._divided(plain)
         bundles += [[one] for one in changed]
         for bundle in bundles:

@@ -51,6 +51,11 @@ class _Fit:
     largest: float
     has_range: bool
 
+    @property
+    def slope(self) -> float:
+        """By how much the logarithm of the value grows with that of the size, nearby."""
+        return self.exponent if self.has_range else 0.0
+
     def at(self, size: float) -> float:
         """The logarithm of the value for the logarithm of a size."""
         if self.has_range:
@@ -62,12 +67,14 @@ class SizeFit:
     """The values of jobs of one kind, such as their times.
 
     Values below `least` count as `least`. `min_spread` is the least standard deviation of their
-    natural logarithms.
+    natural logarithms. Before the line through all values decides, those of sizes are asked that
+    are up to `reach` quarters of an octave away.
     """
 
-    def __init__(self, least: float, min_spread: float) -> None:
+    def __init__(self, least: float, min_spread: float, reach: int = 0) -> None:
         self._least = least
         self._min_spread = min_spread
+        self._reach = reach
         self._bins: dict[int, deque[tuple[float, float]]] = {}
         self.count = 0
         self._fit: _Fit | None = None
@@ -87,19 +94,32 @@ class SizeFit:
         """The smallest size of which a value is known; 1 if there is none."""
         return math.exp(min((size for kept in self._bins.values() for size, _ in kept), default=0))
 
-    def expected(self, size: float) -> Expectation | None:
+    def expected(self, wanted: float) -> Expectation | None:
         """The value of a job for a molecule of this size; None if too few are known."""
         if self.count < MIN_VALUES:
             return None
         if self._fit is None or self.count >= 1.1 * self._fitted:
             self._fit, self._fitted = self._made(), self.count
-        fit, log_size = self._fit, math.log(max(1, size))
-        similar = self._bins.get(_bin(log_size), ())
-        if len(similar) >= MIN_VALUES:
-            # An overhead that all jobs share bends the line for small molecules.
-            return Expectation(math.exp(median(value for _, value in similar)), fit.spread)
-        extrapolated = not fit.smallest <= log_size <= fit.largest
-        return Expectation(math.exp(fit.at(log_size)), fit.spread, extrapolated)
+        fit, size = self._fit, math.log(max(1, wanted))
+        own = self._bins.get(_bin(size), ())
+        extrapolated = len(own) < MIN_VALUES and not fit.smallest <= size <= fit.largest
+        center = self._near(size, fit.slope)
+        value = fit.at(size) if center is None else center + fit.slope * size
+        return Expectation(math.exp(value), fit.spread, extrapolated)
+
+    def _near(self, size: float, slope: float) -> float | None:
+        """The median of the logarithms of values of similar sizes, less `slope` times their size.
+
+        None if too few are known. An overhead that all jobs share bends the line for small
+        molecules, so the nearest sizes count.
+        """
+        middle, values = _bin(size), list[float]()
+        for off in range(self._reach + 1):
+            for number in {middle - off, middle + off}:
+                values += (value - slope * one for one, value in self._bins.get(number, ()))
+            if len(values) >= MIN_VALUES:
+                return median(values)
+        return None
 
     def typical(self) -> float | None:
         """The median of the last values, over all sizes; None if too few are known."""
@@ -119,12 +139,9 @@ class SizeFit:
         constant = _weighted_median([(y - exponent * x, weight) for x, y, weight in points])
         off: list[float] = []
         for kept in self._bins.values():
-            center = median(value for _, value in kept)
-            off += (
-                # Where there are enough similar sizes, the value is expected from these.
-                abs(value - (center if len(kept) >= MIN_VALUES else constant + exponent * size))
-                for size, value in kept
-            )
+            center = self._near(kept[0][0], exponent)
+            center = constant if center is None else center
+            off += (abs(value - exponent * size - center) for size, value in kept)
         spread = max(self._min_spread, _NORMAL * median(off))
         return _Fit(exponent, constant, spread, smallest, largest, has_range)
 
