@@ -19,7 +19,7 @@ from wqmaster.campaign.task_sizes import Bundle, Resources
 from wqmaster.campaign.units import ForceNoise, Megabytes, Seconds, force_noise
 from wqmaster.campaign.waste import Breaker, BreakerKey, Canary, CanaryKey
 from wqmaster.campaign.watching import Metrics, Notify
-from wqmaster.campaign.workers import LocalWorkers, Workers
+from wqmaster.campaign.workers import BatchWorkers, LocalWorkers, Workers
 
 __all__ = [
     "FIELD",
@@ -375,6 +375,11 @@ class Campaign(Model):
         """The field of a document that holds its results."""
         kwargs = self.campaign_config.kwargs
         return kwargs.mongo_output_key if kwargs else self.campaign
+
+    @property
+    def walltime(self) -> int | None:
+        """After how many seconds a worker leaves in any case; None if that is unknown."""
+        return self.workers.walltime if isinstance(self.workers, BatchWorkers) else None
 
     @property
     def steps(self) -> list[Step]:

@@ -114,7 +114,7 @@ class LocalEngine:
         self._start()
 
     def _queue(self, run: _Run) -> None:
-        insort(self._waiting, run, key=lambda run: -run.task.priority)
+        insort(self._waiting, run, key=lambda run: -run.task.rank)
 
     def _fits(self, task: Task) -> bool:
         """Whether enough cores and memory are free; a task that is too large for all runs alone."""

@@ -15,6 +15,8 @@ SHARED = "../shared"
 SOFTWARE_SCRIPT = "wqmaster.software.sh"
 _SOFTWARE_TIMEOUT_SECONDS = 1800
 
+# The time of a task that goes before half of those of its priority.
+_LONG_SECONDS = 3600.0
 # Until which share of its time the memory of a step must have been looked at.
 _SEEN_SHARE = 0.75
 
@@ -174,6 +176,15 @@ class Task:
     running_time_min: int | None = None  # the shortest time that the task takes, in seconds
     plain: bool = True  # whether the task has the campaign's resources, unchanged by a remedy
     priority: int = 0  # waiting tasks with a larger number go first
+    seconds: float = 0.0  # how long it is expected to take; 0: that is unknown
+
+    @property
+    def rank(self) -> float:
+        """The place of a waiting task: by its priority and, among equals, the longest first.
+
+        Short tasks fill the cores at the end better than long ones.
+        """
+        return self.priority + self.seconds / (self.seconds + _LONG_SECONDS)
 
     @property
     def runner_arguments(self) -> tuple[str, ...]:

@@ -108,7 +108,7 @@ class Master:
             after=after,
             mended=progress.reopen,
         )
-        self._bundling = Bundling(self._stragglers.times, most_slots)
+        self._bundling = Bundling(self._stragglers.times, most_slots, self._campaign.walltime)
         self._sender = Sender(token, recipe, spool, engine, self._flights, self._bundling)
         progress.memory = self._sender.memory.published
         self._unbuilt = Unbuilt(store.ledger, self._link, self._gates, progress)

@@ -1,5 +1,6 @@
 """Make tasks of the documents that the feed supplies, and submit them to the engine."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -115,15 +116,16 @@ class Sender:
         resources = self._campaign.resources
         remedies = bundle[0].remedies
         more = remedies.factors
-        least = resources.running_time_min
-        seconds = self._campaign.campaign_config.job_timeout
+        sizes = [one.asked.natoms for one in bundle]
+        seconds, least = self._times(sizes)
+        limit = self._campaign.campaign_config.job_timeout
         memory = most_of([one.memory for one in bundle])
         if memory is None and resources.fixed_memory is not None:
             memory = int(resources.fixed_memory * more.memory)
         task = Task(
             id=f"{self._token}-{self._count:09d}",
             jobs=len(bundle),
-            time_limit_per_job=int(seconds * more.time),
+            time_limit_per_job=int(limit * more.time),
             inputs=tuple(dict.fromkeys(shared for one in bundle for shared in one.job.inputs)),
             category=self._campaign.submit.category or self._campaign.campaign,
             priority=self._campaign.submit.level,
@@ -132,7 +134,8 @@ class Sender:
             memory_limit=self.memory.limit(memory),
             disk=resources.disk and int(resources.disk * more.disk),
             compression=self._campaign.archive.compression,
-            running_time_min=least and least * len(bundle),
+            running_time_min=least,
+            seconds=seconds,
             plain=not remedies,
         )
         inputs = wire.pack([one.job for one in bundle], self._campaign.archive.most_bytes)
@@ -143,5 +146,16 @@ class Sender:
         except OSError:
             self._spool.drop(task.id)
             raise
-        sizes = [one.asked.natoms for one in bundle] if task.plain else []
-        self._flights.send(task.id, [one.asked.document for one in bundle], sizes)
+        documents = [one.asked.document for one in bundle]
+        self._flights.send(task.id, documents, sizes if task.plain else [])
+
+    def _times(self, sizes: Sequence[int]) -> tuple[float, int | None]:
+        """How long a task for molecules of these sizes is expected to take, in seconds; 0: unknown.
+
+        The second number is the time that a worker must have left, if workers have a wall time.
+        """
+        expected, stated = self._bundling.expected(sizes), self._campaign.resources.running_time_min
+        seconds, most = expected or (0.0, 0.0)
+        if stated is not None:
+            return seconds, stated * len(sizes)
+        return seconds, math.ceil(most) if most and self._campaign.walltime is not None else None
