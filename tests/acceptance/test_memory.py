@@ -60,7 +60,7 @@ def test_a_job_that_needs_more_memory_is_ended_and_gets_more(
     assert (found["failed"], found["master"]["memory"]["killed"]) == (0, 1)
     assert 1 < found["master"]["memory"]["asked_by_used"] < 2
     said = cli("status", path)
-    assert "memory    1 job needed more than they had, tasks ask for 1." in said
+    assert "memory    1 job needed more than it had, tasks ask for 1." in said
     master.send_signal(signal.SIGINT)
     master.communicate(timeout=60)
     [failed] = campaigns.failures.find()

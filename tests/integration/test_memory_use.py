@@ -12,6 +12,7 @@ from tests.conftest import wait_until
 from tests.integration.engine_harness import MARK, Harness, processes, shell_job
 from tests.integration.test_engines import harness
 from wqmaster.engines.base import RUNNER
+from wqmaster.engines.local import LocalEngine
 from wqmaster.jobs import wire
 from wqmaster.jobs.job import Job, Outcome
 
@@ -114,3 +115,19 @@ def test_each_engine_measures_and_ends(harness: Harness) -> None:
     assert over.memory is not None
     assert over.memory.megabytes > 60
     assert harness.outcome("over", 1).steps[0].files["stdout"] == b"after\n"
+
+
+def test_the_local_pool_does_not_promise_more_memory_than_there_is(tmp_path: Path) -> None:
+    here = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
+    engine = LocalEngine(2, {**os.environ, MARK: str(tmp_path)})
+    local = Harness(engine, tmp_path, list)
+    enough = tmp_path / "enough"
+    wait = f"while [ ! -e '{enough}' ]; do sleep 0.05; done"
+    local.submit("first", shell_job(wait), memory=here - 10)
+    local.submit("second", shell_job("echo"), memory=20)
+    local.submit("third", shell_job("echo"), memory=2 * here)  # would never fit
+    assert [one.task_id for one in engine.running()] == ["first"]
+    enough.touch()
+    local.wait_for(3)
+    assert {one.result for one in local.returned.values()} == {"ok"}
+    engine.close()

@@ -77,7 +77,8 @@ def _memory_lines(live: dict[str, Any]) -> Iterator[str]:
     """What is known of the memory of jobs: kills, and how much was asked for in vain."""
     memory = live.get("memory") or {}
     killed, ratio = memory.get("killed"), memory.get("asked_by_used")
-    parts = [f"{counted(killed, 'job')} needed more than they had"] if killed else []
+    had = "it had" if killed == 1 else "they had"
+    parts = [f"{counted(killed, 'job')} needed more than {had}"] if killed else []
     if ratio is not None:
         parts.append(f"tasks ask for {ratio:.2f} times what they use (median)")
     if parts:
