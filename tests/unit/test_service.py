@@ -653,7 +653,7 @@ def test_workers_are_large_enough_for_all_campaigns() -> None:
         return Campaign.model_validate({**MINIMAL, "resources": resources})
 
     found = largest([campaign(cores=2), campaign(memory=500), campaign(cores=1, memory=100)])
-    assert (found.cores, found.memory, found.disk) == (2, 500, None)
+    assert (found.cores, found.fixed_memory, found.disk) == (2, 500, None)
 
 
 def test_a_share_is_an_average_of_the_last_minute() -> None:

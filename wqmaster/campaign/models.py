@@ -19,7 +19,7 @@ from wqmaster.campaign.task_sizes import Bundle, Resources
 from wqmaster.campaign.units import ForceNoise, Megabytes, Seconds, force_noise
 from wqmaster.campaign.waste import Breaker, BreakerKey, Canary, CanaryKey
 from wqmaster.campaign.watching import Metrics, Notify
-from wqmaster.campaign.workers import LocalWorkers, Workers
+from wqmaster.campaign.workers import BatchWorkers, LocalWorkers, Workers
 
 __all__ = [
     "FIELD",
@@ -349,11 +349,27 @@ class Campaign(Model):
     # A group of this machine whose members may read that folder, except for its secrets.
     group: str | None = None
 
+    @model_validator(mode="after")
+    def _one_learns(self) -> "Campaign":
+        if self.resources.learned_memory is not None and self.engine.allocation != "fixed":
+            raise PydanticCustomError(
+                "two_learn",
+                "'resources: {{memory: auto}}' and 'engine: {{allocation: {mode}}}' both decide "
+                "how much memory a job gets; remove one of them",
+                {"mode": self.engine.allocation, "keys": ("resources", "memory")},
+            )
+        return self
+
     @property
     def output_key(self) -> str:
         """The field of a document that holds its results."""
         kwargs = self.campaign_config.kwargs
         return kwargs.mongo_output_key if kwargs else self.campaign
+
+    @property
+    def walltime(self) -> int | None:
+        """After how many seconds a worker leaves in any case; None if that is unknown."""
+        return self.workers.walltime if isinstance(self.workers, BatchWorkers) else None
 
     @property
     def steps(self) -> list[Step]:

@@ -73,6 +73,18 @@ def _much_slower(count: int) -> str:
     return f"{counted(count, 'task')} {'is' if count == 1 else 'are'} much slower than expected"
 
 
+def _memory_lines(live: dict[str, Any]) -> Iterator[str]:
+    """What is known of the memory of jobs: kills, and how much was asked for in vain."""
+    memory = live.get("memory") or {}
+    killed, ratio = memory.get("killed"), memory.get("asked_by_used")
+    had = "it had" if killed == 1 else "they had"
+    parts = [f"{counted(killed, 'job')} needed more than {had}"] if killed else []
+    if ratio is not None:
+        parts.append(f"tasks ask for {ratio:.2f} times what they use (median)")
+    if parts:
+        yield f"memory    {', '.join(parts)}"
+
+
 def _slow_lines(live: dict[str, Any]) -> Iterator[str]:
     slow = live.get("slow") or {"count": 0, "listed": []}
     yield _much_slower(slow["count"])
@@ -198,6 +210,7 @@ def _lines(found: dict[str, Any], campaign: Path) -> Iterator[str]:
                 f"slow      {_much_slower(count)}; to list them: "
                 f"{this_command()} status {typed(campaign)} --slow"
             )
+        yield from _memory_lines(live)
         blocked = _blocked_by_itself(live, found["control"]["blocks"])
         if blocked:
             yield (

@@ -1,19 +1,23 @@
 #!/bin/sh
 # runner.sh: runs the jobs of one task on a worker. Needs a POSIX shell, tar, sha256sum.
 #
-#   sh runner.sh none|gzip SECONDS
+#   sh runner.sh none|gzip SECONDS [MEGABYTES]
 #
 # inputs.tar holds jobs.sh, which calls `job` and `step` below, and a folder JOB.STEP for each step of
 # each job (0, 1, ...). A job runs in the folder of its last step, so that its files need not be
-# copied; shared/ is beside it. Few files are made, and programs are started rarely, since each takes about 1 ms: so one watcher ends
-# the programs of all jobs that reach their deadlines, instead of a `timeout` for each. Paths are
-# relative, so that a sandbox that is moved is not made again where it was.
+# copied; shared/ is beside it. Few files are made, and few programs are started, since each takes
+# about 1 ms: one watcher ends the programs of all jobs that reach their deadlines, instead of a
+# `timeout` for each. Paths are relative, so that a sandbox that is moved is not made again where it
+# was.
 # outputs.tar holds JOB.STEP/FILE, the streams JOB.STEP:stdout and JOB.STEP:stderr, and a `manifest`
 # of exit codes, wall times, sizes and checksums:
 #   wqmaster 1 | host NAME |
 #   step JOB NAME EXIT HUNDREDTHS TIMED_OUT [SOFTWARE] | SUM  FILE | SUM  inputs.tar |
-#   cut BYTES FILE | end SUM OF THE LINES ABOVE
+#   cut BYTES FILE | memory JOB NAME KILOBYTES HUNDREDTHS | end SUM OF THE LINES ABOVE
 # SECONDS is the time limit of one job. Exit code 0 means that outputs.tar is complete.
+# With MEGABYTES, the watcher also measures how much memory programs use, and ends those that use
+# more (0: none); `memory` states the most that was seen, and how long after the start that was last
+# looked at.
 # Of a standard output or error that is larger than $bound bytes, which jobs.sh can set, only the
 # first and the last megabyte are returned; `cut` states its size.
 # If a step's program comes with the campaign (`software:`), jobs.sh reads
@@ -31,11 +35,12 @@ is_leader() { # whether we lead our process group, and so can signal all of it
 }
 # A worker of ndcctools makes us a group leader from outside (setpgid after fork). On a busy machine
 # this fails, since we already run (F30), and neither the worker nor we could end what we start.
-if [ $# -eq 2 ] && [ -r /proc/$$/stat ] && ! is_leader && command -v setsid > /dev/null; then
-    exec setsid sh "$0" "$@" alone # the same process, now leading its own session
+if [ $# -lt 4 ] && [ -r /proc/$$/stat ] && ! is_leader && command -v setsid > /dev/null; then
+    exec setsid sh "$0" "$1" "$2" "${3-}" alone # the same process, now leading its own session
 fi
 compression=$1
 limit=$2
+memory=${3-}
 top=$PWD
 LC_ALL=C HOME=$top TMPDIR=$top
 export LC_ALL HOME TMPDIR
@@ -111,7 +116,7 @@ step() {
     clock
     started=$now
     left=$(((deadline - now + 99) / 100))
-    timed_out=0 ran=
+    timed_out=0 ran='' reason=''
     exec 4> "$out:stdout" 5> "$out:stderr" || die "disk full" 28
     if [ -n "$trouble" ]; then
         echo "runner.sh: $trouble" >&5
@@ -120,7 +125,7 @@ step() {
         [ -n "$watcher" ] || watch_over
         { $before && start "$@"; } >&4 2>&5 < /dev/null 3>&- 4>&- 5>&- &
         pid=$! ran=1
-        echo "$pid $deadline" >&3 || { kill -KILL "$pid" && die "disk full" 28; }
+        echo "$pid $deadline $started $job $name" >&3 || { kill -KILL "$pid" && die "disk full" 28; }
         wait "$pid"
         code=$?
         # A program can remove the folder that it runs in.
@@ -132,15 +137,18 @@ step() {
     used=${key:+ $key}
     trouble='' before=: key=
     clock
-    if [ -n "$ran" ] && [ -e "../expired.$pid" ]; then
-        timed_out=1
-        [ "$code" = 137 ] || code=124 # as `timeout` has it
+    if [ -n "$ran" ] && [ -e "../ended.$pid" ]; then
+        read -r reason < "../ended.$pid"
+        if [ "$reason" = time ]; then
+            timed_out=1
+            [ "$code" = 137 ] || code=124 # as `timeout` has it
+        fi
         watch_no_more
         end_group
     fi
     # A signal from outside (scancel, a shutdown of the host) reaches a worker's processes one after
     # another: if we are about to be ended too, the job has not failed.
-    case $code in 137 | 143) [ "$timed_out" = 1 ] || { sleep 2 & wait $!; } ;; esac
+    case $code in 137 | 143) [ -n "$reason" ] || { sleep 2 & wait $!; } ;; esac
     # A program that fails because the disk is full need not say so, or cannot.
     if [ "$code" -ne 0 ] && [ -n "$ran" ]; then
         head -c 1000000 /dev/zero > ../probe 2> /dev/null || die "disk full" 28
@@ -174,18 +182,22 @@ step() {
 }
 
 watch() { # UNTIL: ends programs at their deadlines, of which a later one is never earlier
-    until=$1 ended=${!:-}
-    trap '[ "${!:-}" = "$ended" ] || { kill -KILL "$!"; wait "$!"; }; exit' TERM
+    until=$1 ended=${!:-} pid='' began=$now whose='' peak=0 looked=0
+    trap '[ "${!:-}" = "$ended" ] || { kill -KILL "$!"; wait "$!"; }; noted; exit' TERM
     : > "watching.$watchers"
+    exec 6< watched
+    [ -z "$memory" ] || sleep 0.01 2> /dev/null || whole=1
     while :; do
         clock
         left=$(((until - now + 99) / 100))
-        nap $((left > 60 ? 60 : left < 1 ? 1 : left))
+        left=$((left > 60 ? 60 : left < 1 ? 1 : left))
+        if [ -n "$memory" ]; then pause; else nap $left; fi
         watched
         clock
+        [ -z "$memory" ] || measure
         if [ "$now" -lt "$until" ]; then continue; fi
         late=$pid
-        : > "expired.$late"
+        echo time > "ended.$late"
         kill -TERM "$late"
         nap 5
         watched
@@ -199,8 +211,54 @@ nap() { # SECONDS
     ended=$!
 }
 
-watched() { # reads `pid` and `until` of the program that was started last
-    while read -r newest its_deadline; do pid=$newest until=$its_deadline; done < watched
+# Empty if `sleep` knows fractions of a second, as most do.
+whole=''
+
+pause() { # until memory is to be measured again: soon for young programs
+    age=$(((now - began) / 8))
+    if [ -n "$whole" ] || [ "$age" -ge 100 ]; then
+        nap 1
+    else
+        nap "0.$((age < 20 ? 20 : age))"
+    fi
+}
+
+watched() { # reads what is known of the program that was started last
+    while read -r newest its_deadline its_start its_job its_step <&6; do
+        [ -z "$memory" ] || [ -z "$pid" ] || noted
+        pid=$newest until=$its_deadline began=$its_start whose="$its_job $its_step" peak=0
+    done
+}
+
+measure() { # looks at the memory of the program that was started last, and ends it beyond the limit
+    total=0 largest=0
+    add_up "$pid"
+    if [ "$total" -eq 0 ]; then return; fi
+    [ "$largest" -gt "$total" ] || largest=$total
+    [ "$largest" -le "$peak" ] || peak=$largest
+    looked=$((now - began))
+    if [ "$memory" -gt 0 ] && [ "$peak" -gt $((memory * 1024)) ] && [ ! -e "ended.$pid" ]; then
+        echo memory > "ended.$pid"
+        kill -KILL "$pid"
+    fi
+}
+
+# The memory of a process and its descendants now, in kB, and the most that one of them ever had.
+add_up() { # PROCESS
+    while read -r key value _; do
+        case $key in
+            VmHWM:) [ "$value" -le "$largest" ] || largest=$value ;;
+            VmRSS:) total=$((total + value)) && break ;;
+        esac
+    done < "/proc/$1/status"
+    children=
+    read -r children < "/proc/$1/task/$1/children"
+    for child in $children; do add_up "$child"; done
+} 2> /dev/null
+
+noted() { # writes down the most memory of a program
+    if [ "$peak" -gt 0 ]; then echo "memory $whose $peak $looked" >> memories; fi
+    peak=0
 }
 
 watch_over() {
@@ -283,7 +341,7 @@ shorten() { # FILE: leaves out the middle
         tail -c $part "$1" >> short && mv -f short "$1"
 }
 
-if [ -e manifest ] || [ -e outputs.tar ]; then rm -rf manifest outputs.tar watch* expired.*; fi
+if [ -e manifest ] || [ -e outputs.tar ]; then rm -rf manifest outputs.tar watch* ended.* memories; fi
 tar -xf inputs.tar || die "cannot unpack inputs.tar"
 {
     echo "wqmaster 1"
@@ -297,6 +355,7 @@ exec 3> watched || die "disk full" 28 # of each program, its process and its dea
 . ./jobs.sh
 cd -P .. || die "cannot return to the sandbox"
 watch_no_more
+[ ! -e memories ] || cat memories >> manifest || die "disk full" 28
 
 for file in $long; do
     size=$(wc -c < "$file") || die "cannot determine file sizes"

@@ -262,6 +262,7 @@ class Archive:
             software=ran.software,
             large=large,
             cut=self._manifest.cut.get((job, ran.name), {}),
+            memory=self._manifest.memory.get((job, ran.name)),
         )
 
     def close(self) -> None:

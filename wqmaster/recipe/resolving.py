@@ -300,7 +300,7 @@ def resolve(loaded: LoadedCampaign, *, runs: bool = True) -> Recipe:
     software = Software(
         commands={name: program.command for name, program in campaign.software.items()},
         cores=campaign.resources.cores,
-        memory=campaign.resources.memory,
+        memory=campaign.resources.fixed_memory,
         beside=beside,
         cache=loaded.folder / "cache",
         supplies=supplies(loaded) if runs else {},
@@ -338,7 +338,8 @@ def resolve(loaded: LoadedCampaign, *, runs: bool = True) -> Recipe:
     ours = all(is_ours(function.name) for function in functions)
     return Recipe(
         steps=steps,
-        software=software,
+        # What the first jobs get; in a run, the memory of each job is learned.
+        software=replace(software, memory=campaign.resources.first_memory),
         hash=steps[-1].hash,
         ladders=job_ladders(loaded, {step.request.name: step.function.traits for step in steps}),
         loaded=loaded.completed(fields, any(function.traits.molecule for function in functions)),

@@ -107,6 +107,7 @@ class Progress:
     slow: Sequence[Slow] = ()  # running tasks that take much longer than expected
     hosts_running: int = 0  # hosts on which tasks run
     hosts: Callable[[], Mapping[str, Any]] = dict  # the hosts for `status --hosts`
+    memory: Callable[[], Mapping[str, Any]] = dict  # what is known of the memory of jobs
     stage: str | None = None  # what this run is a part of, such as an audit
     limit_left: int | None = None  # documents that may still be fed; None: no limit
 
@@ -230,6 +231,7 @@ class Progress:
             "hold": self.hold.published() if self.hold else None,
             "hosts": self.hosts(),
             "slow": stragglers.published(self.slow),
+            "memory": self.memory(),
             "port": self.port,
             "listens_on": self.host,
             **({"workers_of": self.workers_of} if self.workers_of else {}),

@@ -65,6 +65,9 @@ def packed_outcomes(outcomes: list[Outcome], inputs: bytes | None = None) -> byt
             hundredths = round(step.wall_time * 100)
             words = (number, step.name, step.exit_code, hundredths, int(step.timed_out))
             lines.append(f"step {' '.join(map(str, words))}")
+            if step.memory is not None:
+                used, until = step.memory.megabytes * 1024, step.memory.until * 100
+                lines.append(f"memory {number} {step.name} {round(used)} {round(until)}")
             for name, data in step.files.items():
                 separator = ":" if name in ("stdout", "stderr") else "/"
                 content[f"{number}.{step.name}{separator}{name}"] = data

@@ -9,6 +9,7 @@ from wqmaster import factory
 from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.campaign.models import Campaign, Resources
 from wqmaster.campaign.service import LoadedService
+from wqmaster.campaign.task_sizes import Memory
 from wqmaster.campaign.workers import BatchWorkers, LocalWorkers, NoWorkers
 from wqmaster.engines import choosing
 from wqmaster.errors import EngineError
@@ -28,7 +29,10 @@ def largest(campaigns: Sequence[Campaign]) -> Resources:
     def most(name: str) -> int | None:
         return max((getattr(one.resources, name) or 0 for one in campaigns), default=0) or None
 
-    return Resources(cores=most("cores") or 1, memory=most("memory"), disk=most("disk"))
+    memory = most("fixed_memory")
+    return Resources(
+        cores=most("cores") or 1, memory=Memory(size=memory) if memory else None, disk=most("disk")
+    )
 
 
 def as_campaign(service: LoadedService, present: Sequence[LoadedCampaign]) -> LoadedCampaign:
