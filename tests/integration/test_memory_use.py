@@ -68,7 +68,7 @@ def test_the_memory_of_a_program_and_its_descendants_is_measured(
     enough = tmp_path / "enough"
     runner = start(shell, tmp_path, 0, filling(100, enough, below=below), shell_job("echo next"))
 
-    said = tmp_path / "0" / "work:stdout"
+    said = tmp_path / "0.work:stdout"
     wait_until(lambda: said.exists() and said.read_bytes() == b"filled\n")
     # The watcher starts a `sleep` for each look; it looks after the next one has begun.
     sleeps = set[int]()

@@ -157,7 +157,7 @@ def archived(path: Path) -> Supply:
 
 
 def judged(step: StepOutcome) -> Failure:
-    failure = _by_exit_code(step)
+    failure = _by_exit_code(step, None)
     assert failure is not None
     return failure
 
