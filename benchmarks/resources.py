@@ -4,8 +4,9 @@
 
 `fill` holds 80 MB + 0.6 MB x atoms**1.8, with a log-normal noise of 10 %, for half a second; its
 molecules have 5 to 100 atoms, evenly distributed on a logarithmic scale, in random order. `pyscf`
-computes PBE/def2-SVP energies and gradients of the first molecules of examples/xtb-gradients that
-have at most 20 atoms (`./shell --with pyscf`).
+computes PBE/def2-TZVP energies and gradients (density fitting) of the molecules of
+examples/dft-pyscf and of those of examples/xtb-gradients with at most 12 atoms, in random order
+(`./shell --with pyscf`).
 
 With `memory: auto`, wqmaster starts without knowledge. Then the same jobs run with fixed numbers:
 the mean of what the learned run asked for, one and a half times the median of what jobs use, and
@@ -30,13 +31,13 @@ import ase.io
 import pymongo
 import yaml
 from pairs.servers import mongod
-from pairs.workloads import EXAMPLE
 
 from wqmaster.jobs.archive import Archive
 
+EXAMPLES = Path(__file__).parents[1] / "examples"
 NOISE, SEED = 0.1, 7
 SMALLEST, LARGEST = 5, 100
-LARGEST_PYSCF = 20
+LARGEST_PYSCF = 12
 LADDER = [{"name": "memory_2x", "memory": 2}, {"name": "memory_4x", "memory": 4}]
 FILL = """
 import sys, time
@@ -84,7 +85,10 @@ def fill(count: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
 
 def pyscf(count: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Documents and the step of `pyscf`."""
-    small = (one for one in ase.io.read(EXAMPLE, ":") if len(one) <= LARGEST_PYSCF)
+    found = ase.io.read(EXAMPLES / "dft-pyscf" / "molecules.extxyz", ":")
+    found += ase.io.read(EXAMPLES / "xtb-gradients" / "molecules.extxyz.gz", ":")
+    small = [one for one in found if len(one) <= LARGEST_PYSCF]
+    random.Random(SEED).shuffle(small)  # noqa: S311
     documents = [
         {
             "_id": number,
@@ -95,8 +99,10 @@ def pyscf(count: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     ]
     step = {
         "func_name": "wqmaster.tasks.pyscf.singlepoint",
-        "method": "PBE",
-        "basis": "def2-SVP",
+        "xc": "pbe",
+        "basis": "def2-tzvp",
+        "density_fit": True,
+        "grid": 2,
         "parsers": ["energy", "gradient"],
     }
     return documents, step
@@ -143,6 +149,7 @@ def run(
             "resources": {"memory": memory},
             "remedies": {"memory": LADDER},
             "archive": {"keep": "all"},
+            "software": {"pyscf": "pyscf-python"} if "xc" in step else {},
             "canary": False,
             "breaker": False,
         }

@@ -1,11 +1,13 @@
 """On a disk that is full for a while, no document is given up and no half-written task stays."""
 
+import os
 import shutil
 import subprocess
 import threading
 from pathlib import Path
 
 from tests.conftest import wait_until
+from tests.integration.engine_harness import MARK, processes
 from tests.unit.test_master import House, well
 from wqmaster.engines.base import RUNNER
 from wqmaster.jobs.job import Execution, Job
@@ -45,5 +47,9 @@ def test_a_program_that_fails_on_a_full_disk_fails_because_of_the_disk(tmpfs: Pa
     script = "cat /dev/zero > filler 2> /dev/null; truncate -s -400000 filler; exit 1"
     (tmpfs / "inputs.tar").write_bytes(pack([Job((Execution("one", ("sh", "-c", script)),), {})]))
     command = ["sh", "runner.sh", "none", "60"]
-    done = subprocess.run(command, cwd=tmpfs, capture_output=True, text=True, check=False)
+    environ = {**os.environ, MARK: str(tmpfs)}
+    done = subprocess.run(
+        command, cwd=tmpfs, capture_output=True, text=True, check=False, env=environ
+    )
     assert (done.returncode, done.stderr) == (28, "runner.sh: disk full\n")
+    assert not processes("", tmpfs), "the watcher was left behind"

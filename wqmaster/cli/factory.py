@@ -94,6 +94,7 @@ def command(
         started = factories.start_factory(recipe.loaded, factories.factory_plan(recipe))
         output.show(started, factory.lines(started))
     else:
+        factories.check_own_workers(file)
         recipe = resolve(file)
         printed = factory.printed(factories.factory_plan(recipe), recipe.loaded)
         output.show(printed.as_json(), [printed.as_text()])

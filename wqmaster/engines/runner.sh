@@ -48,6 +48,7 @@ export LC_ALL HOME TMPDIR
 ulimit -s unlimited 2> /dev/null
 
 die() {
+    if [ -n "${watcher-}" ]; then watch_no_more; fi
     echo "runner.sh: $1" >&2
     exit "${2:-1}"
 }

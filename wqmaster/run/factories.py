@@ -189,7 +189,7 @@ def _manager(loaded: LoadedCampaign) -> tuple[str, Address | Project]:
     return name, factory.manager_of(campaign, host, port)
 
 
-def check_own_workers(loaded: LoadedCampaign, option: str) -> None:
+def check_own_workers(loaded: LoadedCampaign, option: str = "") -> None:
     """Check that a running campaign does not use the workers of another one.
 
     `option` is that of `wqmaster factory`, for the message. If the database cannot be asked, the
@@ -210,7 +210,7 @@ def check_own_workers(loaded: LoadedCampaign, option: str) -> None:
         return
     raise CampaignError(
         f"the campaign '{loaded.campaign.campaign}' is running on the workers of {first}; to give "
-        f"them the command: {this_command()} factory {shlex.quote(first)} {option}",
+        f"them the command: {this_command()} factory {shlex.quote(first)} {option}".rstrip(),
         code=ErrorCode.WORKERS_SHARED,
     )
 
