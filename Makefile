@@ -10,7 +10,7 @@ COVERED := --cov --cov-report= --cov-fail-under=$(COVERAGE_FLOOR)
 
 .PHONY: demo demo-clean dft hooks lint shellcheck test test-fast test-condor test-slurm test-trainers chaos soak clean
 
-demo: ## run 1,025 real molecules through xtb with Work Queue
+demo: ## run 1,025 real molecules through xtb
 	@./shell wqmaster import $(DEMO)/campaign.yaml $(DEMO)/molecules.extxyz.gz
 	@./shell wqmaster run $(DEMO)/campaign.yaml
 

@@ -111,7 +111,7 @@ class _Hostile:
 
 
 def named(files: Files, job: int = 0) -> dict[str, bytes]:
-    return {f"{job}/{STEP}/{name}": content for name, content in files.items()}
+    return {f"{job}.{STEP}/{name}": content for name, content in files.items()}
 
 
 def signed(body: bytes) -> bytes:
@@ -180,9 +180,9 @@ def truncated_gzip(one: _Hostile) -> None:
 @kind
 def links_and_devices(one: _Hostile) -> None:
     types = (*(tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE), b"6", b"7")
-    name = one.chance.choice([f"./0/{STEP}/stdout", f"./0/{STEP}/new", "./manifest", "./0"])
+    name = one.chance.choice([f"./0.{STEP}/stdout", f"./0.{STEP}/new", "./manifest", "./0"])
     target = one.chance.choice(
-        ["/etc/passwd", "../../../password", f"./0/{STEP}/stderr", "/dev/zero"]
+        ["/etc/passwd", "../../../password", f"./0.{STEP}/stderr", "/dev/zero"]
     )
     one.write(one.archive(None, (entry(name, one.some(*types), target), b"")))
 
@@ -203,10 +203,10 @@ def the_archive_is_a_folder_or_pipe(one: _Hostile) -> None:
 @kind
 def sparse(one: _Hostile) -> None:
     if one.chance.random() < 0.5:
-        block = bytearray(header(b"./0/gfn2/big", b"00000001000\0", b"S"))
+        block = bytearray(header(b"./0.gfn2/big", b"00000001000\0", b"S"))
         one.write(bytes(block) + bytes(512) + one.archive())
         return
-    found = entry(f"./0/{STEP}/big")
+    found = entry(f"./0.{STEP}/big")
     found.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "x"}
     found.pax_headers |= {"GNU.sparse.realsize": str(1 << 50)}
     one.write(one.archive(None, (found, b""), layout=tarfile.PAX_FORMAT))
@@ -219,18 +219,18 @@ def sparse(one: _Hostile) -> None:
 def names(one: _Hostile) -> None:
     name = one.chance.choice(
         [
-            *("../../escaped", "/escaped-from-wqmaster", f"0/{STEP}/../../../escaped"),
+            *("../../escaped", "/escaped-from-wqmaster", f"0.{STEP}/../../../escaped"),
             *(
                 "0/..",
-                f"00/{STEP}/stdout",
+                f"00.{STEP}/stdout",
                 f"0//{STEP}/stdout",
-                f"0/{STEP}/a/b",
-                f"0/{STEP}/",
+                f"0.{STEP}/a/b",
+                f"0.{STEP}/",
                 "0/x",
             ),
-            *(f"0/{STEP}/{'a' * 4000}", f"0/{'b' * 4000}/stdout", f"{'9' * 300}/{STEP}/stdout"),
-            *(f"0/{STEP}/e\u0301", f"0/{STEP}/\u202etuo", f"0/{STEP}/a\nb", f"0/{STEP}/-rf"),
-            *(f"0/{STEP}/a b", f"0/{STEP}/$(id)", f"-1/{STEP}/stdout", f"0\\{STEP}\\x", "", "."),
+            *(f"0.{STEP}/{'a' * 4000}", f"0/{'b' * 4000}/stdout", f"{'9' * 300}/{STEP}/stdout"),
+            *(f"0.{STEP}/e\u0301", f"0.{STEP}/\u202etuo", f"0.{STEP}/a\nb", f"0.{STEP}/-rf"),
+            *(f"0.{STEP}/a b", f"0.{STEP}/$(id)", f"-1/{STEP}/stdout", f"0\\{STEP}\\x", "", "."),
         ]
     )
     layout = one.chance.choice([tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
@@ -239,14 +239,14 @@ def names(one: _Hostile) -> None:
 
 @kind
 def name_with_nul(one: _Hostile) -> None:
-    long = b"./0/gfn2/stdout\0/../../../escaped"
+    long = b"./0.gfn2/stdout\0/../../../escaped"
     extended = header(b"././@LongLink", b"%011o\0" % len(long), b"L") + long.ljust(512, b"\0")
     one.write(extended + header(b"x", b"00000000000\0") + one.archive())
 
 
 @kind
 def duplicate(one: _Hostile) -> None:
-    again = entry(one.chance.choice([f"./0/{STEP}/stdout", f"0/{STEP}/stdout", "./manifest"]))
+    again = entry(one.chance.choice([f"./0.{STEP}/stdout", f"0.{STEP}/stdout", "./manifest"]))
     again.size = 5
     one.write(one.archive(None, (again, b"other")))
 
@@ -254,11 +254,11 @@ def duplicate(one: _Hostile) -> None:
 @kind
 def many_members(one: _Hostile) -> None:
     count = one.chance.choice([1_000, 70_000, 200_000])
-    block = header(b"./0/gfn2/x", b"00000000000\0", one.some(b"0", b"5"))
+    block = header(b"./0.gfn2/x", b"00000000000\0", one.some(b"0", b"5"))
     if block[156:157] == b"5":
         one.write(block * count + one.archive())
         return
-    blocks = (header(b"./0/gfn2/%d" % number, b"00000000000\0") for number in range(count))
+    blocks = (header(b"./0.gfn2/%d" % number, b"00000000000\0") for number in range(count))
     one.write(b"".join(blocks) + one.archive())
 
 
@@ -274,7 +274,7 @@ def sizes(one: _Hostile) -> None:
         ]
     )
     one.write(
-        header(f"./0/{STEP}/big".encode(), size, one.some(b"0", b"5", b"L", b"x", b"g"))
+        header(f"./0.{STEP}/big".encode(), size, one.some(b"0", b"5", b"L", b"x", b"g"))
         + one.archive()
     )
 
@@ -292,7 +292,7 @@ def long_extension(one: _Hostile) -> None:
 
 @kind
 def chained_extensions(one: _Hostile) -> None:
-    long = b"./0/gfn2/" + b"y" * 300
+    long = b"./0.gfn2/" + b"y" * 300
     block = header(b"././@LongLink", b"%011o\0" % len(long), b"L") + long.ljust(512, b"\0")
     one.write(block * one.chance.choice([2, 10_000, 50_000]) + one.archive())
 
@@ -310,7 +310,7 @@ def pax_lies(one: _Hostile) -> None:
             *({"size": "9" * 14}, {"hdrcharset": "BINARY", "path": "../x"}, {"linkpath": "/etc"}),
         ]
     )
-    found = entry(f"./0/{STEP}/new")
+    found = entry(f"./0.{STEP}/new")
     found.pax_headers = records
     one.write(one.archive(None, (found, b""), layout=tarfile.PAX_FORMAT))
 
@@ -331,7 +331,7 @@ def gzip_bomb(one: _Hostile) -> None:
     machine = zlib.compressobj(9, zlib.DEFLATED, 31)
     part = bytes(MEGABYTE)
     with one.path.open("wb") as file:
-        file.write(machine.compress(header(b"./0/gfn2/stdout", b"%011o\0" % size)))
+        file.write(machine.compress(header(b"./0.gfn2/stdout", b"%011o\0" % size)))
         # What follows repeats, so that the test need not compress gigabytes.
         file.write(machine.compress(part) + machine.flush(zlib.Z_FULL_FLUSH))
         block = machine.compress(part) + machine.flush(zlib.Z_FULL_FLUSH)
@@ -387,15 +387,15 @@ def wrong_size(one: _Hostile) -> None:
     lines = one.lines(named(GOOD))
     place = next(number for number, line in enumerate(lines) if line.startswith("size"))
     lines[place] = (
-        one.chance.choice(["size 7", "size -1", f"size {'9' * 5000}"]) + f" ./0/{STEP}/stdout"
+        one.chance.choice(["size 7", "size -1", f"size {'9' * 5000}"]) + f" ./0.{STEP}/stdout"
     )
     one.write(one.archive(lines=lines))
 
 
 @kind
 def other_files(one: _Hostile) -> None:
-    fewer, more = named(GOOD), {**named(GOOD), f"0/{STEP}/new": b"x"}
-    del fewer[f"0/{STEP}/stdout"]
+    fewer, more = named(GOOD), {**named(GOOD), f"0.{STEP}/new": b"x"}
+    del fewer[f"0.{STEP}/stdout"]
     stated, files = one.chance.choice(
         [(fewer, named(GOOD)), (more, named(GOOD)), (named(GOOD), more)]
     )
@@ -480,14 +480,14 @@ def manifest_lines(one: _Hostile) -> None:
 @kind
 def large_manifest(one: _Hostile) -> None:
     count = one.chance.choice([50_000, 150_000])
-    more = [f"size {number} ./0/{STEP}/f{number}" for number in range(count)]
-    more += [f"{'0' * 64}  ./0/{STEP}/f{number}" for number in range(count)]
+    more = [f"size {number} ./0.{STEP}/f{number}" for number in range(count)]
+    more += [f"{'0' * 64}  ./0.{STEP}/f{number}" for number in range(count)]
     one.write(one.archive(lines=[*one.lines(named(GOOD)), *more]))
 
 
 @kind
 def cut_lies(one: _Hostile) -> None:
-    name = one.chance.choice([f"0/{STEP}/stdout", f"0/{STEP}/stderr", f"0/{STEP}/molecule.engrad"])
+    name = one.chance.choice([f"0.{STEP}/stdout", f"0.{STEP}/stderr", f"0.{STEP}/molecule.engrad"])
     size = one.chance.choice([0, 5, 10**14])
     one.write(one.archive(lines=[*one.lines(named(GOOD)), f"cut {size} ./{name}"]))
 

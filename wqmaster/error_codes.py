@@ -37,12 +37,14 @@ class ErrorCode(StrEnum):
     TASK_FUNCTION_FAILED = "task-function-failed"  # the task function raises an error
     RECEPTOR_MAPS_FAILED = "receptor-maps-failed"  # AutoDock Vina cannot compute the maps
     STEP_DOUBTFUL = "step-doubtful"  # a step probably does not produce what is asked of it
+    KEYS_IGNORED = "keys-ignored"  # keys of the campaign file have no effect with its engine
 
     # --- documents and results ---
     NOTHING_MATCHES = "nothing-matches"  # the query selects no document
     COLLECTION_EMPTY = "collection-empty"  # the collection holds no document
     STEP_NOT_SELECTED = "step-not-selected"  # the query omits documents that lack a step
     DOCUMENT_NOT_FOUND = "document-not-found"  # there is no document with this id
+    RESULT_NOT_FOUND = "result-not-found"  # the document has no result
     DOCUMENT_UNUSABLE = "document-unusable"  # a document holds no molecule that can be computed
     FAILURE_NOT_FOUND = "failure-not-found"  # neither a failure class nor a failed document
     ARCHIVE_NOT_KEPT = "archive-not-kept"  # no archive of this document is kept

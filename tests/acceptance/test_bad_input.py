@@ -79,7 +79,7 @@ def config(**changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("campaign: test\nsubmit:\n  query: {xtb.gfn2: null\n", 4),
+        ("campaign: test\nsubmit:\n  query: {xtb.gfn2: null\n", 3),
         ("campaign: test\nsubmit:\n\tquery: {}\n", 3),
     ],
     ids=["an open brace", "a tab"],

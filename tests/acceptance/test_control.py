@@ -291,6 +291,10 @@ def test_a_block_is_in_force_when_a_master_begins(
     process = cli.start("run", path)
     found = wait_until(lambda: (live := status(cli, path)["master"]) and live["workers"] and live)
     assert (found["tasks_running"], held_xtb.begun()) == (0, 0)
+    # The host is listed once, as blocked by a user, and not counted again.
+    lines = [line for line in cli("status", path).splitlines() if line.startswith("blocked")]
+    assert len(lines) == 1
+    assert socket.gethostname() in lines[0]
     assert found["tasks_waiting"] > 0
     order(cli, "unblock", path, socket.gethostname())
     ended(process)

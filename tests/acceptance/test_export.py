@@ -12,12 +12,14 @@ import ase.io
 import h5py
 import numpy as np
 import pytest
+import yaml
 
 from tests.conftest import WATER as ALONG_Z
 from tests.conftest import Campaigns, Cli
 from wqmaster.campaign.molecule_fields import REFERENCE_ATOM
 from wqmaster.datasets.placing import Placing
 from wqmaster.datasets.targets import TARGETS
+from wqmaster.errors import WqmasterError
 
 EV_PER_EH = 27.211386024367243
 ANGSTROM_PER_BOHR = 0.5291772105638411
@@ -457,6 +459,25 @@ def test_failed_documents_are_named_in_the_card(
     (left_out,) = found["left_out"]
     assert left_out["reason"].startswith("failed: check_")
     assert (left_out["count"], left_out["ids"]) == (1, ["close"])
+
+
+def test_a_campaign_without_results_is_reported(
+    campaigns: Campaigns, cli: Cli, tmp_path: Path, computed: Path
+) -> None:
+    """Once, the number of frames was the only sign that a campaign contributed nothing."""
+    settings = config()
+    settings["kwargs"]["mongo_output_key"] = "other"
+    other = tmp_path / "other.yaml"
+    other.write_text(yaml.safe_dump(campaigns.settings(campaign="other", campaign_config=settings)))
+    words = ["--for", "jsonl", "-o", tmp_path / "data.jsonl", "--json"]
+    found = json.loads(cli("export", computed, other, *words))
+    assert "other: no results; it contributes no frames" in found["remarks"]
+
+
+def test_a_name_that_is_missing_is_suggested_with_the_suffix_of_the_target(tmp_path: Path) -> None:
+    for path in (Path(), tmp_path):
+        with pytest.raises(WqmasterError, match=r"such as -o \S*data\.xyz$"):
+            Placing(path, [""], force=False, suffix=".xyz")
 
 
 def test_a_message_about_a_draft_names_its_place(tmp_path: Path) -> None:

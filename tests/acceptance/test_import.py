@@ -306,6 +306,19 @@ def test_ids_come_from_titles_fields_or_the_molecule(
     assert "it has no field 'nothing'" in account["refused_records"][0]["why"]
 
 
+@pytest.mark.parametrize("option", [("--conformers", "3"), ("--smiles-column", "smiles")])
+def test_an_option_for_smiles_needs_a_file_with_smiles(
+    campaigns: Campaigns, cli: Cli, empty: Path, option: tuple[str, str]
+) -> None:
+    """Once, it was ignored silently."""
+    (cli.folder / "water.xyz").write_text("3\ncharge=0\nO 0 0 0\nH 0 0.8 0.6\nH 0 -0.8 0.6\n")
+    (cli.folder / "set.csv").write_text("smiles\nCCO\n")
+    cli("import", empty, "water.xyz", *option, code=2)
+    assert f"{option[0]} applies only to" in cli.errors
+    assert campaigns.documents.count_documents({}) == 0
+    cli("import", empty, "water.xyz", "set.csv", *option)
+
+
 def test_conformers_of_a_table_get_ids_and_can_be_imported_again(
     campaigns: Campaigns, cli: Cli, empty: Path
 ) -> None:

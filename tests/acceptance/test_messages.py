@@ -89,6 +89,36 @@ def test_the_advice_on_a_refused_record_names_the_option_that_can_be_wrong(
     assert cli.errors.endswith(f"; {advice}\n")
 
 
+def test_the_advice_on_a_taken_id_is_not_to_correct_the_record(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    path = campaigns.write()
+    record = "1\ncharge=0 multiplicity=1\n{} 0 0 0\n"
+    (cli.folder / "one.extxyz").write_text(record.format("He"))
+    cli("import", path, "one.extxyz")
+    (cli.folder / "one.extxyz").write_text(record.format("Ne"))
+    cli("import", path, "one.extxyz", code=FILE_IS_WRONG)
+    assert "correct" not in cli.errors
+    assert cli.errors.endswith("; nothing was imported from one.extxyz\n")
+    (cli.folder / "one.extxyz").write_text(record.format("Ne") + record.format("Ar"))
+    cli("import", path, "one.extxyz", code=FILE_IS_WRONG)
+    assert cli.errors.endswith("one.extxyz; import the others with --skip-bad\n")
+    (cli.folder / "two.extxyz").write_text(2 * record.format("He"))
+    cli("import", path, "two.extxyz")
+    (cli.folder / "two.extxyz").write_text(2 * record.format("Ne"))
+    cli("import", path, "two.extxyz", code=FILE_IS_WRONG)
+    assert cli.errors.endswith("; choose other ids with --prefix or --id-from\n")
+
+
+def test_smoke_of_an_empty_selection_says_what_check_says(campaigns: Campaigns, cli: Cli) -> None:
+    campaigns.waters(1)
+    path = campaigns.write(submit={"query": {"colour": "blue"}})
+    cli("check", path, code=FILE_IS_WRONG)
+    said = cli.errors
+    cli("smoke", path, code=FILE_IS_WRONG)
+    assert cli.errors == said
+
+
 def test_a_number_out_of_range_is_refused_in_plain_words(campaigns: Campaigns, cli: Cli) -> None:
     path = campaigns.write()
     cli("run", path, "--limit", "0", code=FILE_IS_WRONG)

@@ -291,7 +291,7 @@ def test_parse_prints_version_and_verdict_and_lists_parsers_that_do_not_apply(
     (run / "stdout").write_text(OUTPUT.replace("TALLY 2.1\n", "").replace("TALLY ENDED", ""))
     assert cli(*PARSE, run / "stdout").splitlines()[1:3] == [
         "  tally (version not stated)",
-        "  failed: program_error: this is not an output of tally",
+        "  failed: parse_error: this is not an output of tally",
     ]
 
 
@@ -346,7 +346,7 @@ def test_a_copy_of_a_second_file_is_not_judged_as_the_output(
     said = cli(*PARSE, copy, "--as", "charges.json")
     assert "  not diagnosed: " in said
     assert "  charges: charges.json is not JSON\n" in said
-    assert "  failed: program_error: " in cli(*PARSE, copy, "--as", "stdout")
+    assert "  failed: parse_error: " in cli(*PARSE, copy, "--as", "stdout")
     cli(*PARSE, copy, "--as", "charge.json", code=2)
     assert "no parser of tally reads a file 'charge.json'; did you mean" in cli.errors
     cli(*PARSE, run, "--as", "charges.json", code=2)

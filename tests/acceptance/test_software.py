@@ -204,6 +204,22 @@ def test_a_folder_is_packed_with_the_libraries_that_it_lacks(
         assert tar.getnames() == first
 
 
+def test_a_link_to_a_device_is_not_called_a_folder(cli: Cli, tmp_path: Path) -> None:
+    program = tmp_path / "from" / "bin" / "run"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    link = tmp_path / "from" / "link"
+    for end, words in (
+        ("/dev/null", "leads to /dev/null, which is a device"),
+        ("/dev", "leads to the folder /dev outside"),
+    ):
+        link.symlink_to(end)
+        cli("software", "pack", "run", "--from", link.parent, "--run", "", code=2)
+        assert words in cli.errors
+        link.unlink()
+
+
 def test_a_folder_with_links_odd_names_and_its_own_archive_is_packed(
     cli: Cli, tmp_path: Path
 ) -> None:

@@ -256,7 +256,9 @@ def test_failures_are_grouped_shown_and_retried(campaigns: Campaigns, cli: Cli) 
         (1, close["class"], 17),
     ]
 
-    assert shown.startswith(f"attempt 1: {close['class']}: {close['message']}\n  step gfn2, ")
+    assert shown.startswith(
+        f"document 17\nattempt 1: {close['class']}: {close['message']}\n  step gfn2, "
+    )
     assert "not retried" in shown
     assert f"  archive {close['archive']}\n" in shown
     assert Path(close["archive"]).is_file()
@@ -287,10 +289,27 @@ def test_failures_are_grouped_shown_and_retried(campaigns: Campaigns, cli: Cli) 
 
     output = cli("failures", path, "--retry", "17")
     assert output == f"1 document will be computed again; next: wqmaster run {path}\n"
+    for again in (("retry", path, "17"), ("failures", path, "--retry", "17")):
+        assert "document 17 is already waiting to be computed again" in cli(*again)
+    waiting = cli("retry", path, "--class", close["class"])
+    assert "1 document is already waiting to be computed again" in waiting
     cli("run", path, code=1)
     attempts = list(campaigns.failures.find({"document": 17}).sort("attempt"))
     assert [(entry["attempt"], entry["final"]) for entry in attempts] == [(1, False), (2, True)]
     assert campaigns.failures.count_documents({"class": "bad_document"}) == 2
+
+
+def test_ids_that_look_alike_are_distinguished(campaigns: Campaigns, cli: Cli) -> None:
+    path = campaigns.write(engine="local")
+    campaigns.insert({"_id": 7, **TOO_CLOSE}, {"_id": "7", **TOO_CLOSE})
+    cli("run", path, code=1)
+    both = cli("failures", path, "--show", "7").splitlines()
+    assert sorted(line for line in both if line.startswith("document ")) == [
+        'document "7"',
+        "document 7",
+    ]
+    one = json.loads(cli("failures", path, "--show", '"7"', "--json"))
+    assert [attempt["document"] for attempt in one] == ["7"]
 
 
 def test_before_the_first_run_all_documents_are_pending_and_none_failed(

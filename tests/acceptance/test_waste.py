@@ -84,6 +84,7 @@ def test_a_program_that_breaks_later_holds_the_run_until_it_is_mended(
     path = campaigns.write(
         engine="taskvine",
         software={"xtb": str(program)},
+        bundle=1,  # a task that is on a worker fails as a whole, however few documents are left
         canary={"jobs": 5},
         breaker={
             "infrastructure": {"verdicts": 20, "stop_share": 0.8},

@@ -89,7 +89,9 @@ class AccessPoint:
             text=True,
             timeout=60,
         )
-        assert done.returncode == 0, (words, done.stdout, done.stderr)
+        # HTCondor reports an error if no worker waits that could be removed.
+        nothing_waits = words[0] == "condor_rm" and "find/remove all jobs" in done.stderr
+        assert done.returncode == 0 or nothing_waits, (words, done.stdout, done.stderr)
         return done.stdout
 
     def do(self, purpose: str, count: int = 0) -> str:
@@ -170,7 +172,7 @@ def test_workers_that_cannot_start_keep_their_place_until_they_are_let_go(strict
     assert point.next_job() == 3
     said = "".join(path.read_text() for path in point.folder.glob("worker.*.err"))
     assert "the program '/opt/no-such-place/xtb' is missing" in said
-    point.do("resume")
+    point.do("wake")
     wait_until(lambda: point.next_job() == 6, 60)
     point.do("end")
     wait_until(lambda: not strict.jobs(), 20)

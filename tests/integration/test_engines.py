@@ -148,7 +148,29 @@ def test_a_program_that_removes_its_folder_fails_no_other_job(tmp_path: Path) ->
         streams = [
             [step.files["stdout"] for step in archive.outcome(number).steps] for number in range(2)
         ]
-    assert streams == [[b"removed\n", f"{tmp_path}/0/second\n".encode()], [b"removed\n"]]
+    assert streams == [[b"removed\n", f"{tmp_path}/0.second\n".encode()], [b"removed\n"]]
+
+
+@pytest.mark.parametrize("name", ["shared", "jobs.sh", "manifest", "watched"])
+def test_a_step_and_a_file_can_have_the_name_of_something_that_the_runner_needs(
+    tmp_path: Path, name: str
+) -> None:
+    """Once, a step named `shared` was in the way of the shared inputs."""
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "input").write_text("shared input\n")
+    steps = (
+        Execution("first", ("cat", name), outputs=(name,), continues=(name,)),
+        Execution(name, ("cat", "../shared/input"), outputs=(name,), continues=(name,)),
+    )
+    job = Job(steps, {name: b"own\n"}, (Input(tmp_path / "shared" / "input", "input"),))
+    (tmp_path / "inputs.tar").write_bytes(wire.pack([job, job]))
+    shutil.copyfile(RUNNER, tmp_path / "runner.sh")
+    subprocess.run(["sh", "runner.sh", "none", "60"], cwd=tmp_path, check=True)
+    with wire.Archive(tmp_path / "outputs.tar") as archive:
+        for number in range(2):
+            first, second = archive.outcome(number).steps
+            assert (first.files["stdout"], first.files[name]) == (b"own\n", b"own\n")
+            assert (second.files["stdout"], second.files[name]) == (b"shared input\n", b"own\n")
 
 
 def test_a_task_within_its_time_limit_is_not_ended(harness: Harness) -> None:

@@ -32,6 +32,29 @@ PROGRAMS = {
 }
 
 
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["sh", "-c"], False),
+        (["env", "wqmaster=", "sh", "-c"], False),
+        (["nice", "-n", "0", "sh", "-c"], False),
+        (["sh", "-c", "{}", "wqmaster"], True),
+        (["sh", "-c", "{}", "/somewhere/wqmaster"], True),
+    ],
+)
+def test_only_a_call_of_wqmaster_lets_messages_suggest_the_shell(
+    words: list[str], named: bool
+) -> None:
+    """Once, a command in `./shell bash` suggested ./shell in folders that do not have it."""
+    script = 'echo "${WQMASTER_CALLED_BY-none}"'
+    command = [word.replace("{}", script) for word in words]
+    if "{}" not in words:
+        command.append(script)
+    shell = str(TOP / "shell")
+    ran = subprocess.run([shell, *command], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == (shell if named else "none")
+
+
 def conda() -> dict[str, SpecifierSet]:
     """The packages in environment.yml and their version bounds."""
     lines = yaml.safe_load((TOP / "environment.yml").read_text())["dependencies"]

@@ -444,8 +444,10 @@ def test_a_batch_system_that_does_not_answer_is_reported_at_the_end(
     path = campaigns.write(
         engine={"type": "work_queue", "port": 9123}, workers={"type": "condor", "host": "a.org"}
     )
-    cli("factory", path)
-    cli("factory", path, "--stop", code=3, env={"CONDOR_CONFIG": "/nowhere"})
+    nowhere = {"CONDOR_CONFIG": "/nowhere"}
+    cli("factory", path, "--start", code=3, env=nowhere)
+    assert cli.errors.endswith(f"; see 'wqmaster doctor {path}'\n")
+    cli("factory", path, "--stop", code=3, env=nowhere)
     assert "may be left in the queue: 'condor_q' " in cli.errors
     assert f"try again with 'wqmaster factory {path} --stop'" in cli.errors
 

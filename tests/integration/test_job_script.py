@@ -1,4 +1,4 @@
-"""The words that a shell reads from job.sh."""
+"""The words that a shell reads from jobs.sh."""
 
 import subprocess
 
@@ -8,7 +8,7 @@ from wqmaster.jobs.job import Execution, Job
 from wqmaster.jobs.wire import job_script
 
 # A function `step` that prints each of its arguments in brackets.
-ENTER = "enter() { :; }\n"
+ENTER = "job() { :; }\n"
 SHOW = ENTER + 'step() { for word in "$@"; do printf "[%s]" "$word"; done; echo "<$#>"; }\n'
 NASTY = (
     "plain",

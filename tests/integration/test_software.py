@@ -411,7 +411,7 @@ def test_a_module_is_loaded_for_its_step_alone(worker: Worker, modules: Path) ->
             first, second = archive.outcome(number).steps
             assert first.files["stdout"].decode() == (
                 f"{modules}/bin/program|it's {modules}/data\nof two lines|x|{sandbox}|"
-                f"{sandbox}/{number}/b|1\n"
+                f"{sandbox}/{number}.b|1\n"
             )
             assert second.files["stdout"] == b"none\n"
 

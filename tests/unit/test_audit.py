@@ -19,7 +19,7 @@ from wqmaster.datasets.units import EV_PER_ANGSTROM, EV_PER_EH
 from wqmaster.errors import CampaignError
 from wqmaster.offline.audit import canary
 from wqmaster.offline.audit.derived import of_accuracy
-from wqmaster.offline.audit.recipes import Recomputation
+from wqmaster.offline.audit.recipes import Recomputation, in_words
 from wqmaster.offline.audit.report import Compared, Report, Single, refused, reported
 from wqmaster.offline.audit.sampling import Stratum, draw
 from wqmaster.offline.audit.signs import powers, signs
@@ -211,6 +211,7 @@ def written(tmp_path: Path, audit: Any, parsers: tuple[str, ...] = ("energy", "g
         ({"stop_above": "0 meV/A"}, "a number above 0"),
         ({"sample": 5}, "stop_above"),
         ({"sample": 0, "stop_above": "1 meV/A"}, "audit.sample"),
+        ({"seed": -1, "stop_above": "1 meV/A"}, "audit.seed"),
         ({"stop_abov": "1 meV/A"}, "did you mean 'stop_above'?"),
     ],
 )
@@ -281,6 +282,14 @@ def test_options_that_change_nothing_are_no_sign_of_good_labels() -> None:
     assert "-0%" not in said
     noisy = report_of((label, frame([[0.2, 0, 0]])), (label, frame([[0.3, 0, 0]])))
     assert "was not measured" not in "\n".join(noisy.lines())
+
+
+def test_advice_states_the_settings_in_words() -> None:
+    assert in_words({"accuracy": (None, 0.01)}) == "accuracy from its default to 0.01"
+    both = {"density_fit": (True, None), "route": ("! PBE\n", ["! PBE", "DEFGRID3"])}
+    assert in_words(both) == (
+        "density_fit from true to its default and route from '! PBE' to '! PBE DEFGRID3'"
+    )
 
 
 def test_a_small_sample_has_a_note_and_one_structure_no_interval() -> None:

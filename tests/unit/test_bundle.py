@@ -59,12 +59,11 @@ def test_inputs_are_a_tar_with_a_folder_for_each_job() -> None:
             if (handle := tar.extractfile(member))
         }
     assert found == {
-        "0/a/molecule.xyz": b"1\n\nH 0 0 0\n",
-        "0/a/.CHRG": b"0\n",
-        "0/job.sh": job_script(first).encode(),
-        "1/b/empty": b"",
-        "1/b/bytes": bytes(range(256)) * 5,
-        "1/job.sh": job_script(second).encode(),
+        "jobs.sh": (job_script(first, 0) + job_script(second, 1)).encode(),
+        "0.a/molecule.xyz": b"1\n\nH 0 0 0\n",
+        "0.a/.CHRG": b"0\n",
+        "1.b/empty": b"",
+        "1.b/bytes": bytes(range(256)) * 5,
     }
     assert {member.mode for member in members.values() if member.isfile()} == {0o600}
     assert {member.mode for member in members.values() if member.isdir()} == {0o700}
@@ -166,15 +165,18 @@ def test_a_job_that_did_not_run_has_no_steps(tmp_path: Path) -> None:
     assert opened(tmp_path, GOOD, jobs=12)[11].steps == ()
 
 
-@pytest.mark.parametrize("quotes", ["''", "\u2018\u2019"])
-def test_messages_of_a_wrapper_whose_program_does_not_start_are_not_shown(
-    tmp_path: Path, quotes: str
+@pytest.mark.parametrize(
+    "where",
+    ["runner.sh: 240: exec: ", "/a b/runner.sh: line 240: exec: ", "runner.sh: exec: line 240: "],
+    ids=["dash", "bash", "busybox"],
+)
+def test_messages_of_the_shell_whose_program_does_not_start_are_not_shown(
+    tmp_path: Path, where: str
 ) -> None:
-    name = f"{quotes[0]}springi{quotes[1]}"
-    said = f"timeout: failed to run command {name}: No such file or directory\n".encode()
+    said = f"{where}springi: Permission denied\n".encode()
     files = {**FILES, "0/gfn2/stderr": said}
     for code, shown in (
-        (127, b"the program 'springi' cannot be started: No such file or directory\n"),
+        (126, b"the program 'springi' cannot be started: Permission denied\n"),
         (1, said),
     ):
         lines = manifest(files, (f"step 0 gfn2 {code} 123 0", *STEPS[1:]))

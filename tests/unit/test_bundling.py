@@ -5,7 +5,8 @@ import pytest
 from wqmaster.campaign.models import Bundle
 from wqmaster.engines.base import Returned, TaskResult
 from wqmaster.run.bundling import MAX_AUTO_JOBS, Bundling
-from wqmaster.run.run_times import MIN_TIMES, RunTimes
+from wqmaster.run.run_times import RunTimes
+from wqmaster.run.size_fit import MIN_VALUES
 
 AUTO = Bundle(time=60)
 FAILED = Returned("t", TaskResult.ERROR, 1, "node", 1.0, 2.0, "no space left")
@@ -39,7 +40,7 @@ def test_a_fixed_size_stays_whatever_the_times() -> None:
 
 
 def test_until_times_are_known_each_job_is_a_task() -> None:
-    assert Bundling(times(0.1, count=MIN_TIMES - 1)).count(AUTO, None, 2) == 1
+    assert Bundling(times(0.1, count=MIN_VALUES - 1)).count(AUTO, None, 2) == 1
 
 
 @pytest.mark.parametrize(

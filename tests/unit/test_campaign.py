@@ -10,6 +10,7 @@ from bson import ObjectId
 from pydantic import BaseModel, ValidationError
 
 from wqmaster.campaign.base import ALLOWED
+from wqmaster.campaign.ignored import keys_ignored
 from wqmaster.campaign.loading import LoadedCampaign, load
 from wqmaster.campaign.models import Campaign, nearest
 from wqmaster.campaign.workers import CondorWorkers, LocalWorkers, NoWorkers, SlurmWorkers
@@ -82,7 +83,7 @@ def test_a_short_file_gets_the_documented_defaults(tmp_path: Path) -> None:
     assert (campaign.database.name, campaign.database.collection) == ("wqmaster", "molecules")
     assert campaign.engine.type == "auto"
     assert campaign.workers.type == "local"
-    assert (campaign.bundle.size, campaign.bundle.time) == ("auto", 60)
+    assert (campaign.bundle.size, campaign.bundle.time) == ("auto", None)
     assert campaign.archive.compression == "none"
 
 
@@ -305,13 +306,23 @@ def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        (MINIMAL + "submit: {query: {a: 1}\nengine: local\n", 8),
+        (MINIMAL + "submit: {query: {a: 1}\nengine: local\n", 7),
+        ("[1, 2\n", 1),
+        ("campaign: 'small\n", 1),
         (MINIMAL + "\tengine: local\n", 7),
         (MINIMAL + "engine: &a\nworkers: *b\n", 8),
         (MINIMAL + "engine: !!python/object:os.system {}\n", 7),
         (MINIMAL + "---\ncampaign: second\n", 7),
     ],
-    ids=["open brace", "tab", "unknown alias", "python tag", "two documents"],
+    ids=[
+        "open brace",
+        "open bracket",
+        "open quote",
+        "tab",
+        "unknown alias",
+        "python tag",
+        "two documents",
+    ],
 )
 def test_invalid_yaml_is_refused_with_its_line(tmp_path: Path, text: str, line: int) -> None:
     assert refused(tmp_path, text).startswith(f"campaign.yaml:{line}: invalid YAML: ")
@@ -444,12 +455,6 @@ def test_all_errors_are_reported_each(tmp_path: Path) -> None:
     text = MINIMAL.replace("campaign: small", "campaign: a b") + "bundle: {size: 0}\n"
     lines = refused(tmp_path, text).splitlines()
     assert [line.split(" ")[0] for line in lines] == ["campaign.yaml:1:", "campaign.yaml:7:"]
-
-
-def test_a_name_that_the_runner_needs_is_refused(tmp_path: Path) -> None:
-    message = refused(tmp_path, MINIMAL.replace("name: gfn2", "name: shared"))
-    assert message.startswith("campaign.yaml:5: ")
-    assert "a step cannot be named 'shared'" in message
 
 
 def test_two_steps_with_the_same_name_are_refused(tmp_path: Path) -> None:
@@ -723,3 +728,44 @@ def test_a_key_that_yaml_takes_for_true_is_a_name(tmp_path: Path) -> None:
     assert loaded(tmp_path, text).campaign.notify.on == ("finished",)
     with pytest.raises(CampaignError, match="notify: unknown key 'off'"):
         loaded(tmp_path, text + "  off: [paused]\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "end"),
+    [("on: [finish]", "; it is 'finish'"), ("timeout: 1h", "must be at most 10 min; it is '1h'")],
+)
+def test_a_message_on_notify_repeats_a_value_that_cannot_be_secret(
+    tmp_path: Path, line: str, end: str
+) -> None:
+    text = f"{MINIMAL}notify:\n  command: ./tell.sh token\n  {line}\n"
+    assert refused(tmp_path, text).endswith(end)
+    assert "token" not in refused(tmp_path, f"{MINIMAL}notify: {{command: [token]}}\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        (
+            "engine: {type: local, port: 9123, ssl: true}\nworkers: {type: slurm}\n",
+            ["port", "ssl", "workers"],
+        ),
+        ("engine: local\nworkers: {type: condor}\n", ["workers"]),
+        ("engine: {type: local, name: mine}\n", ["name"]),
+        ("engine: local\nworkers: {count: 2}\n", []),
+        ("engine: {type: taskvine, port: 9123}\nworkers: {type: slurm}\n", []),
+        ("workers: {type: slurm}\n", []),
+    ],
+)
+def test_keys_without_effect_on_the_local_engine_are_reported(
+    tmp_path: Path, text: str, names: list[str]
+) -> None:
+    """Once, such a campaign ran on this machine, and its port and workers were ignored silently."""
+    found = loaded(tmp_path, MINIMAL + text)
+    said = keys_ignored(found)
+    assert (said is not None) is bool(names)
+    assert [name for name in ("port", "ssl", "name", "workers") if f"'{name}'" in (said or "")] == [
+        name for name in ("port", "ssl", "name", "workers") if name in names
+    ]
+    # A trial on this machine, with `--engine local`, is no mistake in the file.
+    other = loaded(tmp_path, f"{MINIMAL}workers: {{type: slurm}}\n").replaced(engine="local")
+    assert keys_ignored(other) is None

@@ -8,6 +8,7 @@ import pytest
 
 from tests.unit.test_master import House, fails, well
 from wqmaster.campaign.waste import Canary
+from wqmaster.cli.status import _held
 from wqmaster.run.canary import CanaryMeter, good_enough
 from wqmaster.run.collector.messages import Ended, EndedJob, JobFailure
 from wqmaster.run.gates import Gates, Room
@@ -100,6 +101,19 @@ def test_an_attempt_that_is_followed_by_another_is_no_verdict() -> None:
     assert meter.hold().is_routine  # type: ignore[union-attr]
     meter.ended(ended(job("0")))
     assert meter.room() == Room()
+
+
+def test_a_canary_on_its_way_asks_nothing_of_the_user() -> None:
+    """Once, status advised 'resume', which has no effect before the canary has failed."""
+    meter = canary(2)
+    meter.sent(keys(2))
+    hold = meter.hold()
+    assert hold is not None
+    assert "resume" not in _held(dict(hold.published()), Path("c.yaml"))
+    meter.ended(ended(job("0", "killed"), job("1", "killed")))
+    failed = meter.hold()
+    assert failed is not None
+    assert _held(dict(failed.published()), Path("c.yaml")).endswith("resume c.yaml")
 
 
 def test_documents_of_earlier_runs_do_not_count() -> None:

@@ -77,3 +77,17 @@ def test_the_doctor_reports_what_each_engine_lacks_in_one_line(
         "vine_worker",
         "vine_factory",
     }
+
+
+@pytest.mark.skipif(
+    choosing.why_not("work_queue") is not None, reason=str(choosing.why_not("work_queue"))
+)
+def test_a_project_name_without_a_catalog_is_refused_with_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CATALOG_HOST", raising=False)
+    text = f"{MINIMAL}engine:\n  type: work_queue\n  name: mine\n"
+    with pytest.raises(EngineError) as error:
+        choosing.create("work_queue", loaded(tmp_path, text), 1, {})
+    assert error.value.code is ErrorCode.CATALOG_MISSING
+    assert f".yaml:{text.splitlines().index('  name: mine') + 1}: " in error.value.message

@@ -578,7 +578,7 @@ def test_a_retry_of_nothing_names_what_was_chosen(choice: Choice, named: list[st
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [({"host": "h"}, "until it is unblocked"), ({"host": "h", "seconds": 5400}, "1 h 30 min")],
+    [({"host": "h"}, "until you unblock it"), ({"host": "h", "seconds": 5400}, "1 h 30 min")],
 )
 def test_a_block_states_how_long_it_lasts(arguments: dict[str, Any], words: str) -> None:
     assert words in how_long(arguments)

@@ -3,15 +3,16 @@
 import shutil
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.unit.test_campaign import MINIMAL, loaded
+from wqmaster.campaign.loading import load
 from wqmaster.cli import doctor
 from wqmaster.database.address import redacted
-from wqmaster.doctor import examination, machine, network, reports, worker_sent
+from wqmaster.doctor import batch, examination, machine, network, reports, worker_sent
 from wqmaster.doctor.finding import Case, Check, Finding
 from wqmaster.doctor.folder import clocks
 from wqmaster.doctor.glibc import of_image
@@ -20,7 +21,7 @@ from wqmaster.engines.refusals import Refusals
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError, EngineError
 from wqmaster.factory.campaigns import planned
-from wqmaster.factory.plan import Address
+from wqmaster.factory.plan import WORKER_SCRIPT, Address
 from wqmaster.run.assembly import log, logged
 from wqmaster.system import elf
 from wqmaster.system.glibc import too_old
@@ -325,3 +326,57 @@ def test_jobs_that_are_too_large_for_this_machine_are_reported_if_they_run_on_it
 ) -> None:
     found = machine.cores(Case({}, loaded(tmp_path, MINIMAL + text), engine=engine))
     assert [finding.code for finding in found] == codes
+
+
+def test_a_copy_of_the_workers_script_is_not_taken_for_a_failed_host(tmp_path: Path) -> None:
+    """Once, doctor reported failed hosts for every run with local workers, which keep copies."""
+    case = Case({}, loaded(tmp_path, MINIMAL))
+    assert case.loaded is not None
+    place = case.loaded.folder / "factory" / "7"
+    place.mkdir(parents=True)
+    shutil.copy(WORKER_SCRIPT, place)
+    (finding,) = reports.hosts(case)
+    assert finding.state == "ok"
+
+
+def test_workers_that_a_service_refused_are_reported_for_its_campaigns(tmp_path: Path) -> None:
+    """Once, only the campaign's own log was read, which has no refusals of a shared manager."""
+    (tmp_path / "service.yaml").write_text("service: ours\n")
+    (tmp_path / "a.yaml").write_text(MINIMAL)
+    campaign = load(tmp_path / "a.yaml", {})
+    assert campaign.service is not None
+    with logged(campaign.service.folder):
+        log.warning("worker refused (password): b.example.org: it is not that of x")
+    (found,) = reports.refused(Case({}, campaign))
+    assert "b.example.org" in found.seen
+    assert str(campaign.service.folder / "password") in (found.fix or "")
+
+
+@pytest.mark.parametrize("of", ["", "service.yaml"])
+def test_a_service_is_refused_with_one_of_its_campaign_files(tmp_path: Path, of: str) -> None:
+    """Once, the advice for a valid service.yaml was to correct it, and to check it."""
+    (tmp_path / "service.yaml").write_text("service: ours\n")
+    (tmp_path / "a.yaml").write_text(MINIMAL)
+    _, (finding,), wrong = examination._opened(tmp_path / of, {})
+    assert wrong
+    assert finding.fix == f"wqmaster doctor {tmp_path / 'a.yaml'}"
+
+
+@pytest.mark.parametrize(("kind", "check"), [("slurm", batch.slurm), ("condor", batch.condor)])
+def test_a_batch_system_that_the_engine_does_not_use_is_not_checked(
+    tmp_path: Path, kind: str, check: Callable[[Case], Iterator[Finding]]
+) -> None:
+    found = loaded(tmp_path, f"{MINIMAL}workers: {{type: {kind}, manage: true}}\n")
+    nowhere = {"PATH": str(tmp_path)}
+    assert [one.state for one in check(Case(nowhere, found, engine="taskvine"))] == ["wrong"]
+    assert list(check(Case(nowhere, found, engine="local"))) == []
+    assert not Case(nowhere, found, engine="local").remote
+
+
+def test_an_invalid_service_file_is_to_be_corrected(tmp_path: Path) -> None:
+    (tmp_path / "service.yaml").write_text("service: ours\nnonsense: 1\n")
+    (tmp_path / "a.yaml").write_text(MINIMAL)
+    _, (finding,), wrong = examination._opened(tmp_path / "service.yaml", {})
+    assert wrong
+    assert "service.yaml:2" in finding.seen
+    assert finding.fix == f"correct the file, then: wqmaster doctor {tmp_path / 'a.yaml'}"

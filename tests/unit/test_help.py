@@ -59,6 +59,7 @@ def test_a_list_of_commands_truncates_no_sentence(above: tuple[str, ...], column
         (["import"], "'CAMPAIGN'"),
         (["run", "--engine", "loop"], "'--engine'"),
         (["audit", "--sample", "0"], "0 is not between 1 and"),
+        (["audit", "--seed", "-1"], "-1 is less than 0"),
         (["export", "--seed", "x"], "'x' is not a whole number"),
         (["adopt", "nowhere", "--program", "xtb"], "there is no folder 'nowhere'"),
         (["run", "--limit"], "'--limit'"),

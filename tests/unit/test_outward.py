@@ -86,6 +86,18 @@ def test_quiet_is_told_once_until_a_job_ends() -> None:
     assert told(found, run, REPEAT_SECONDS + 62) == ["quiet"]
 
 
+@pytest.mark.parametrize(
+    ("sent", "part"),
+    [(2, "although 2 are waiting or running, with 0 workers"), (0, "although some are left, ")],
+)
+def test_quiet_states_what_is_left(sent: int, part: str) -> None:
+    """Once, jobs that waited were counted as if workers had them."""
+    found, run = notifier(quiet=60, on=["quiet"]), progress(sent=sent)
+    assert found.look(run, 0.0) == []
+    [event] = found.look(run, 61.0)
+    assert part in event.message
+
+
 @pytest.mark.parametrize("how", ["paused", "nothing left"])
 def test_a_run_that_has_nothing_to_do_is_not_quiet(how: str) -> None:
     found = notifier(quiet=60, on=["quiet"])
@@ -194,6 +206,7 @@ def write(folder: Path, **keys: Any) -> Path:
         {"url": ["secret"]},
         {"url": "https://example.org", "secret": None},
         {"command": "true", "on": ["nonsense"]},
+        {"command": "true", "on": []},
         {"command": "true", "quiet": 0},
         {"command": "true", "timeout": "1h"},
     ],

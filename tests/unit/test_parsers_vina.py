@@ -422,9 +422,14 @@ def test_a_box_far_from_the_receptor_is_found_even_if_vina_succeeds() -> None:
 
 
 def test_another_program_of_the_same_name_is_recognized() -> None:
-    kind, message = diagnosis(Output({"stdout": b"smina is based off AutoDock Vina.\n"}))
+    other = Output({"stdout": b"smina is based off AutoDock Vina.\n"})
+    kind, message = diagnosis(other)
     assert kind is FailureClass.PROGRAM_MISSING
     assert "not the output of AutoDock Vina" in message
+    # Without a job, no worker lacks the program: the file is another program's.
+    read = diagnose(other, None, {})
+    assert read is not None
+    assert read.kind is FailureClass.PARSE_ERROR
 
 
 @pytest.mark.parametrize("length", [0, 30, 1200, 1500, -1, -10])

@@ -18,7 +18,7 @@ TOP = Path(__file__).resolve().parents[2]
 # breaks users' modules: read "Compatibility" in CONTRIBUTING.md, and add a line to CHANGELOG.md.
 CALLS = {
     "Asked": "document, attempt, natoms, charge, multiplicity, molecule, recipe, target, remedy=, "
-    "computed=",
+    "computed=, size=, memory=",
     "BadDocument": "message=, defect=",
     "Change": "name, apply",
     "DataFolder": "variable, folder",
@@ -43,7 +43,7 @@ CALLS = {
     "reads": "*files, per_atom=",
     "task": "*, program=, options=, version=, rung=, ladders=, molecule=, load=, uses=, fields=, "
     "check=, prepare=, runs=, remarks=, leaves=, inspect=, takes_geometry=, "
-    "final_geometry=, keeps_geometry=, inapplicable_checks=, alone=",
+    "final_geometry=, keeps_geometry=, inapplicable_checks=, needs=, alone=",
 }
 # The modules from which users' modules for earlier versions import.
 FORMER = {

@@ -309,7 +309,6 @@ def test_a_wrong_option_is_refused_at_its_line(
 @pytest.mark.parametrize(
     "parsers",
     [
-        ["energy", "energy"],
         ["energy", "wqmaster.parsers.xtb.energy"],
         {"stdout": ["energy"], "stderr": ["energy"]},
     ],
@@ -317,6 +316,11 @@ def test_a_wrong_option_is_refused_at_its_line(
 def test_two_parsers_with_the_same_name_are_refused(tmp_path: Path, parsers: Any) -> None:
     _, message = refused(tmp_path, {"name": "a", "parsers": parsers})
     assert message == "two values would be stored as 'energy'"
+
+
+def test_a_parser_that_is_listed_twice_is_refused(tmp_path: Path) -> None:
+    _, message = refused(tmp_path, {"name": "a", "parsers": ["energy", "energy"]})
+    assert message == "the parser 'energy' is listed twice; remove one"
 
 
 def test_two_steps_can_have_the_same_parser(tmp_path: Path) -> None:

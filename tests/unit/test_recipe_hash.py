@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from wqmaster.campaign.loading import load
+from wqmaster.jobs.molecule import Molecule
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.recipe.resolving import resolve
 
@@ -103,3 +104,30 @@ def test_results_that_an_older_version_stored_keep_their_recipe(
 ) -> None:
     found = resolve(load(TOP / "examples" / example / "campaign.yaml", {}), runs=False)
     assert found.hash == expected
+
+
+def test_learned_memory_changes_maxcore_but_no_hash(tmp_path: Path) -> None:
+    water = Molecule(1, (8, 1, 1), ((0.0, 0.0, 0.0), (0.0, 0.0, 0.96), (0.93, 0.0, -0.24)))
+    config = {
+        "func_name": "wqmaster.tasks.orca.sequential",
+        "args": [{"name": "a", "route": "! PBE def2-SVP"}],
+    }
+
+    def of(memory: Any) -> Recipe:
+        resources = {"cores": 2, **({} if memory is None else {"memory": memory})}
+        return recipe(tmp_path, resources=resources, campaign_config=config)
+
+    learned = of("auto")
+    assert {of(memory).hash for memory in (None, 4000, {"first": 900})} == {learned.hash}
+
+    def maxcore(memory: int | None) -> str:
+        text = learned.build(water, memory=memory).files["a.inp"].decode()
+        return next(line for line in text.splitlines() if line.startswith("%maxcore"))
+
+    assert [maxcore(memory) for memory in (None, 4000, 800)] == [
+        "%maxcore 1500",  # of 2000 MB per core
+        "%maxcore 1500",
+        "%maxcore 300",
+    ]
+    assert learned.needs(water).size == 24
+    assert learned.needs(water).memory == pytest.approx(2 * 1000 / 0.75)

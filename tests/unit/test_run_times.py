@@ -7,7 +7,8 @@ import pytest
 
 from wqmaster.engines.base import RunningTask
 from wqmaster.run.collector.messages import Ended, EndedJob, JobFailure
-from wqmaster.run.run_times import MIN_TIMES, RunTimes
+from wqmaster.run.run_times import RunTimes
+from wqmaster.run.size_fit import MIN_VALUES
 from wqmaster.run.stragglers import MAX_LISTED, Stragglers, published
 
 
@@ -32,7 +33,7 @@ def test_the_power_law_is_found_despite_noise_and_outliers(count: int, outliers:
         for natoms in (6, 20, 40, 75):
             found = times.expected(natoms)
             assert found is not None
-            assert found.seconds == pytest.approx(0.01 * natoms**2.7, rel=0.5)
+            assert found.value == pytest.approx(0.01 * natoms**2.7, rel=0.5)
             assert not found.is_extrapolated
             assert 0.2 < found.spread < 0.5
 
@@ -42,12 +43,12 @@ def test_larger_molecules_are_extrapolated() -> None:
         found = power(1000, seed).expected(200)
         assert found is not None
         assert found.is_extrapolated
-        assert found.seconds == pytest.approx(0.01 * 200**2.7, rel=0.5)
+        assert found.value == pytest.approx(0.01 * 200**2.7, rel=0.5)
 
 
 def test_nothing_is_expected_from_a_few_times() -> None:
     times = RunTimes()
-    for _ in range(MIN_TIMES - 1):
+    for _ in range(MIN_VALUES - 1):
         times.add(3, 1.0)
     assert times.expected(3) is None
     times.add(3, 1.0)
@@ -58,7 +59,7 @@ def test_molecules_of_one_size_determine_no_exponent() -> None:
     times = RunTimes()
     for _ in range(50):
         times.add(10, 2.0)
-    seconds = [times.expected(natoms).seconds for natoms in (5, 10, 20)]  # type: ignore[union-attr]
+    seconds = [times.expected(natoms).value for natoms in (5, 10, 20)]  # type: ignore[union-attr]
     assert seconds == pytest.approx([2.0, 2.0, 16.0])
 
 
@@ -70,7 +71,7 @@ def test_an_overhead_bends_the_line_but_not_the_expectation() -> None:
     for natoms in (3, 10, 90):
         found = times.expected(natoms)
         assert found is not None
-        assert found.seconds == pytest.approx(5.0 + 1e-3 * natoms**2.5, rel=0.25)
+        assert found.value == pytest.approx(5.0 + 1e-3 * natoms**2.5, rel=0.25)
 
 
 def test_documents_without_atoms_have_times_too() -> None:
@@ -79,7 +80,7 @@ def test_documents_without_atoms_have_times_too() -> None:
         times.add(0, 0.0)
     found = times.expected(0)
     assert found is not None
-    assert found.seconds == pytest.approx(0.01)
+    assert found.value == pytest.approx(0.01)
 
 
 def test_memory_is_constant_and_old_times_are_replaced() -> None:
@@ -90,14 +91,14 @@ def test_memory_is_constant_and_old_times_are_replaced() -> None:
         times.add(30, 9.0)
     found = times.expected(30)
     assert found is not None
-    assert found.seconds == pytest.approx(9.0)
+    assert found.value == pytest.approx(9.0)
     for natoms in range(1, 1000):
         for _ in range(50):
             times.add(natoms, 1.0)
     assert sum(map(len, times._bins.values())) < 1500
     times.add(5, math.nan)
     times.add(5, -1.0)
-    assert times.expected(5).seconds == pytest.approx(1.0)  # type: ignore[union-attr]
+    assert times.expected(5).value == pytest.approx(1.0)  # type: ignore[union-attr]
 
 
 def learned(**settings: bool) -> Stragglers:

@@ -13,6 +13,7 @@ import yaml
 from wqmaster.campaign.loading import LoadedCampaign, load
 from wqmaster.campaign.models import Campaign
 from wqmaster.campaign.service import load_service
+from wqmaster.cli.status import _service_lines
 from wqmaster.engines.base import EngineStats, Returned, TaskResult
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError, NothingMatches
@@ -43,12 +44,15 @@ from wqmaster.run.service.messages import (
     to_campaign,
 )
 from wqmaster.run.service.proxy import BrokerGone, Link, ProxyStaff
+from wqmaster.run.service.running import check_not_served
 from wqmaster.run.service.seat import Order, Seat, SeatState
 from wqmaster.run.service.service_file import ServiceFileWatch
+from wqmaster.run.service.shared import shared_by
 from wqmaster.run.service.status import published, typed_here
-from wqmaster.run.service.table import progress_of
-from wqmaster.run.service.workforce import largest
+from wqmaster.run.service.table import _row, progress_of
+from wqmaster.run.service.workforce import as_campaign, largest
 from wqmaster.run.spool import Spool
+from wqmaster.system.processes import this_process
 from wqmaster.system.this_command import suggest_absolutely, this_command
 
 RETURNED = Returned("t-1", TaskResult.OK, 0, "host", 1.0, 3.5, "said")
@@ -398,6 +402,31 @@ def test_counts_add_up_over_the_processes_of_a_campaign() -> None:
     assert seat.limit_left == 4
 
 
+def test_jobs_that_the_broker_has_taken_back_are_pending() -> None:
+    """Once, the last report of a campaign decided, and 39 jobs were running on two cores."""
+    seat = Seat(Order("a", "a.yaml", ""))
+    counts = {"done": 3, "sent": 39, "total": 60}
+    seat.reported(Report(campaign="a", engine="local", state="stopping", **counts))
+    shown = _row(seat, [1, 1], EngineStats(workers=2, cores=2), 2.0).published()
+    assert (shown["done"], shown["running"], shown["pending"]) == (3, 2, 55)
+
+
+def test_an_ended_service_shows_no_workers() -> None:
+    found: dict[str, Any] = {
+        "service": "ours",
+        "pid": 7,
+        "engine": "taskvine",
+        "workers": 2,
+        "cores": 2,
+        "campaigns": [],
+        "trouble": None,
+        "refused": [],
+        "running": True,
+    }
+    assert "2 workers" in "\n".join(_service_lines(found, Path("svc")))
+    assert "2 workers" not in "\n".join(_service_lines({**found, "running": False}, Path("svc")))
+
+
 def test_a_process_that_dies_again_and_again_is_started_less_often() -> None:
     seat = Seat(Order("a", "a.yaml", ""))
     pauses = []
@@ -586,6 +615,34 @@ def test_a_campaign_may_repeat_but_not_change_what_is_shared(tmp_path: Path) -> 
     assert f"{tmp_path}/small.yaml:7: 'engine' differs" in caught.value.message
 
 
+def test_commands_for_the_workers_of_a_service_name_one_of_its_campaigns(tmp_path: Path) -> None:
+    """Once, they named service.yaml, which no command about workers accepts."""
+    campaign = member(tmp_path, {})
+    assert campaign.service is not None
+    assert as_campaign(campaign.service, [campaign]).typed == str(tmp_path / "small.yaml")
+    shared = shared_by([tmp_path])
+    assert shared.staffing.loaded.copy().typed == str(tmp_path / "small.yaml")
+
+
+def test_a_service_that_has_ended_leaves_its_campaigns_to_a_run(tmp_path: Path) -> None:
+    """Nor does a service of another machine, or a damaged status, keep a campaign from running."""
+    campaign = member(tmp_path, {})
+    assert campaign.service is not None
+    check_not_served(campaign)
+    status = campaign.service.folder / "status.json"
+    status.parent.mkdir()
+    now = {
+        **this_process(),
+        "state": "running",
+        "campaigns": [{"file": f"{tmp_path}/small.yaml"}],
+    }
+    for other in ({"state": "ended"}, {"began": 1.0}, {"boot": "other"}, {"campaigns": []}):
+        status.write_text(json.dumps({**now, **other}))
+        check_not_served(campaign)
+    status.write_text("[1]")
+    check_not_served(campaign)
+
+
 def test_an_invalid_service_yaml_is_refused_with_its_line(tmp_path: Path) -> None:
     with pytest.raises(CampaignError, match=r"service.yaml:1: unknown key 'nonsense'"):
         member(tmp_path, {"nonsense": 1})
@@ -596,7 +653,7 @@ def test_workers_are_large_enough_for_all_campaigns() -> None:
         return Campaign.model_validate({**MINIMAL, "resources": resources})
 
     found = largest([campaign(cores=2), campaign(memory=500), campaign(cores=1, memory=100)])
-    assert (found.cores, found.memory, found.disk) == (2, 500, None)
+    assert (found.cores, found.fixed_memory, found.disk) == (2, 500, None)
 
 
 def test_a_share_is_an_average_of_the_last_minute() -> None:

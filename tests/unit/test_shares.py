@@ -3,7 +3,7 @@
 import heapq
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
@@ -13,7 +13,8 @@ from wqmaster.run.service.shares import LEAST_SHARE, Shares
 class Cluster:
     """Workers with `slots` slots and an engine in which `reserve` tasks wait.
 
-    The engine sends waiting tasks in the order of their priorities. Core-seconds are counted when a
+    A campaign's tasks have as many jobs, in turn, as `jobs` says, and its jobs take `lengths`. The
+    engine sends waiting tasks in the order of their priorities. Core-seconds are counted when a
     task ends.
     """
 
@@ -21,16 +22,28 @@ class Cluster:
         self.shares, self.slots, self.reserve = shares, slots, reserve
         self.now = 0.0
         self.lengths: dict[str, Iterator[float]] = {}
+        self.jobs: dict[str, Iterator[int]] = {}
         self.left: dict[str, int] = {}
         self.used: Counter[str] = Counter()
         self.order: list[str] = []
-        self._waiting: list[tuple[int, int, str]] = []
+        self.next_jobs: dict[str, int] = {}
+        self._waiting: list[tuple[int, int, str, int]] = []
         self._running: list[tuple[float, float, int, str]] = []
         self._count = 0
 
-    def add(self, name: str, tasks: int, *lengths: float, priority: int = 0, weight: float = 1):
+    def add(
+        self,
+        name: str,
+        tasks: int,
+        *lengths: float,
+        jobs: Iterable[int] = (1,),
+        priority: int = 0,
+        weight: float = 1,
+    ) -> None:
         self.shares.set(name, priority, weight)
         self.lengths[name] = itertools.cycle(lengths)
+        self.jobs[name] = itertools.cycle(jobs)
+        self.next_jobs[name] = next(self.jobs[name])
         self.left[name] = tasks
 
     def run(self, until: float) -> None:
@@ -46,20 +59,23 @@ class Cluster:
     def _fill(self) -> None:
         while True:
             while self._waiting and len(self._running) < self.slots:
-                _, number, name = heapq.heappop(self._waiting)
-                length = next(self.lengths[name])
-                heapq.heappush(self._running, (self.now + length, length, number, name))
+                _, number, name, jobs = heapq.heappop(self._waiting)
+                took = sum(itertools.islice(self.lengths[name], jobs))
+                heapq.heappush(self._running, (self.now + took, took, number, name))
                 self.order.append(name)
-            pick = self.shares.pick([name for name, left in self.left.items() if left])
+            pick = self.shares.pick(
+                {name: self.next_jobs[name] for name, left in self.left.items() if left}
+            )
             if pick is None:
                 return
-            ahead = sum(-priority >= pick.priority for priority, _, _ in self._waiting)
+            ahead = sum(-priority >= pick.priority for priority, *_ in self._waiting)
             if ahead >= self.reserve and len(self._running) >= self.slots:
                 return
             self._count += 1
             self.left[pick.name] -= 1
-            self.shares.started(pick, str(self._count))
-            heapq.heappush(self._waiting, (-pick.priority, self._count, pick.name))
+            jobs, self.next_jobs[pick.name] = self.next_jobs[pick.name], next(self.jobs[pick.name])
+            self.shares.started(pick, str(self._count), jobs)
+            heapq.heappush(self._waiting, (-pick.priority, self._count, pick.name, jobs))
 
     def share(self, name: str) -> float:
         return self.used[name] / sum(self.used.values())
@@ -81,6 +97,16 @@ def test_weights_of_3_and_1_divide_the_core_seconds(
     cluster.run(5000)
     assert cluster.share("three") == pytest.approx(0.75, rel=0.1)
     assert cluster.share("one") == pytest.approx(0.25, rel=0.1)
+
+
+def test_weights_count_from_the_start_when_tasks_grow() -> None:
+    """Once, a task counted as much as the average of earlier ones, however many jobs it had."""
+    cluster = Cluster(Shares(), slots=2)
+    jobs = [1] * 20 + [25] * 10_000
+    cluster.add("three", 10**6, 0.2, jobs=jobs, weight=3)
+    cluster.add("one", 10**6, 0.2, jobs=jobs, weight=1)
+    cluster.run(60)
+    assert cluster.share("three") == pytest.approx(0.75, rel=0.1)
 
 
 def test_a_higher_priority_goes_first(cluster: Cluster) -> None:
@@ -175,12 +201,12 @@ def test_tasks_that_were_canceled_cost_nothing() -> None:
     for name in ("a", "b"):
         shares.set(name, 0, 1.0)
     for number in range(10):
-        pick = shares.pick(["a"])
+        pick = shares.pick({"a": 1})
         assert pick is not None
-        shares.started(pick, str(number))
+        shares.started(pick, str(number), 1)
     for number in range(10):
         shares.ended("a", str(number), None)
-    assert [pick and pick.name for pick in (shares.pick(["a", "b"]), shares.pick([]))] == [
+    assert [pick and pick.name for pick in (shares.pick({"a": 1, "b": 1}), shares.pick({}))] == [
         "a",
         None,
     ]
@@ -189,9 +215,9 @@ def test_tasks_that_were_canceled_cost_nothing() -> None:
 def test_a_campaign_that_was_removed_is_forgotten() -> None:
     shares = Shares()
     shares.set("a", 0, 1.0)
-    pick = shares.pick(["a"])
+    pick = shares.pick({"a": 1})
     assert pick is not None
-    shares.started(pick, "1")
+    shares.started(pick, "1", 1)
     shares.remove("a")
     shares.ended("a", "1", 5.0)
-    assert shares.pick([]) is None
+    assert shares.pick({}) is None

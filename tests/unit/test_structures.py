@@ -49,6 +49,7 @@ def test_the_stem_is_the_name_without_its_format_suffixes(name: str, expected: s
         ("my b.vasp", "ase convert 'my b.vasp' 'my b.extxyz'"),
         ("my b.pdb", "obabel 'my b.pdb' -O 'my b.sdf' -h"),
         ("a", "unknown format 'a'"),
+        ("a.yaml", "a YAML file, such as a campaign file, holds no structures"),
         ("a.db.gz", "decompress it first"),
         ("nowhere/a.sdf", "there is no such file"),
         ("folder.sdf", "not a file"),

@@ -136,7 +136,6 @@ def test_programs_that_come_with_the_job_are_not_searched_for(
     ("given", "why"),
     [
         ({"files": {"a/b": ""}}, "cannot be the name of a file"),
-        ({"files": {"job.sh": ""}}, "reserved for the runner"),
         ({"outputs": ["stdout"]}, "reserved for the runner"),
         ({"outputs": ["../x"]}, "cannot be the name of a file"),
         ({"files": {"in": ""}, "templates": {"in": "x"}}, "in both"),

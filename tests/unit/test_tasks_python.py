@@ -101,6 +101,7 @@ def test_an_existing_function_is_accepted(
     [
         ({"function": "mine.enrgy"}, "has no function 'enrgy'; did you mean 'energy'"),
         ({"function": "mine.inner"}, "has no function 'inner'"),
+        ({"function": "mine.zzz"}, "has no function 'zzz'; available: (?!.*functools)"),
         ({"function": "other.energy"}, "there is no file 'other.py'"),
         ({"function": "mine.sub.energy"}, "there is no module 'mine.sub'"),
         ({"function": "mine.energy"}, "needs a value for 'scale'"),

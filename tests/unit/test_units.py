@@ -67,7 +67,7 @@ def test_a_campaign_accepts_times_and_sizes_with_units(tmp_path: Path) -> None:
     )
     campaign = loaded(tmp_path, text).campaign
     assert campaign.campaign_config.job_timeout == 14_400
-    assert campaign.resources.memory == 4000
+    assert campaign.resources.fixed_memory == 4000
     assert campaign.resources.disk == 500
     assert campaign.resources.running_time_min == 600
     assert campaign.workers.walltime == 72_000
@@ -80,7 +80,7 @@ def test_a_plain_number_keeps_its_meaning(tmp_path: Path) -> None:
     # YAML 1.1 reads 1:30:00 as the integer 5400, which is 1 h 30 min in seconds.
     text = MINIMAL + "resources: {memory: 2000, running_time_min: 1:30:00}\n"
     resources = loaded(tmp_path, text).campaign.resources
-    assert (resources.memory, resources.running_time_min) == (2000, 5400)
+    assert (resources.fixed_memory, resources.running_time_min) == (2000, 5400)
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def test_an_id_is_shown_as_it_is_typed() -> None:
         ("{% for x in molecule.atoms %}x", "'{% for ... %}' has no '{% endfor %}'"),
         ("{% if 1 %}a{% endfor %}", "'{% endfor %}' is not expected here"),
         ("{{ molecule.charge + }}", "an expression is missing or incomplete"),
-        ("{{ 'a }}", "a quoted text is not closed"),
+        ("{{ 'a }}", "a quotation mark is not closed"),
         ("{# x", "'{#' is not closed with '#}'"),
         ("{% foo %}", "there is no tag '{% foo %}'"),
         ("{% endif %}", "'{% endif %}' has no '{% if ... %}' or '{% for ... %}' before it"),

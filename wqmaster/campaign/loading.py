@@ -37,6 +37,7 @@ class LoadedCampaign:
         source: Source,
         variables: frozenset[str],
         service: LoadedService | None = None,
+        typed: str | None = None,
     ) -> None:
         self.campaign = campaign
         self.source = source
@@ -44,11 +45,17 @@ class LoadedCampaign:
         self.variables = variables
         # The service to which the campaign belongs, because service.yaml is next to its file.
         self.service = service
+        # The path of the campaign file as it was given, quoted for a shell, for suggested commands.
+        self.typed = typed or shlex.quote(str(source.path))
 
     def copy(self, **changes: Any) -> "LoadedCampaign":
         """A copy in which `changes` replace keys at the top level of the campaign."""
         campaign = self.campaign.model_copy(update=changes)
-        return LoadedCampaign(campaign, self.source, self.variables, self.service)
+        return LoadedCampaign(campaign, self.source, self.variables, self.service, self.typed)
+
+    def typed_as(self, typed: str) -> "LoadedCampaign":
+        """A copy whose file has another name in suggested commands, quoted for a shell."""
+        return LoadedCampaign(self.campaign, self.source, self.variables, self.service, typed)
 
     def with_settings(self, settings: Mapping[str, Any]) -> "LoadedCampaign":
         """A copy with other values of `engine` or `workers`, given as plain data."""
@@ -77,11 +84,6 @@ class LoadedCampaign:
         changes = {name: value for name, value in given.items() if value is not None}
         settings = self.campaign.engine.model_copy(update=changes)
         return self.copy(engine=settings)
-
-    @property
-    def typed(self) -> str:
-        """The path of the campaign file as it was given, quoted for a shell."""
-        return shlex.quote(str(self.source.path))
 
     @property
     def folder(self) -> Path:

@@ -19,7 +19,7 @@ from wqmaster.campaign.task_sizes import Bundle, Resources
 from wqmaster.campaign.units import ForceNoise, Megabytes, Seconds, force_noise
 from wqmaster.campaign.waste import Breaker, BreakerKey, Canary, CanaryKey
 from wqmaster.campaign.watching import Metrics, Notify
-from wqmaster.campaign.workers import LocalWorkers, Workers
+from wqmaster.campaign.workers import BatchWorkers, LocalWorkers, Workers
 
 __all__ = [
     "FIELD",
@@ -96,10 +96,6 @@ class Kwargs(Model):
     mongo_output_key: str = Field(pattern=FIELD)
 
 
-# What the runner needs in a job's folder, beside the folders of the steps.
-RESERVED_NAMES = frozenset({"job.sh", "shared"})
-
-
 class CampaignConfig(Model):
     """`campaign_config`: the calculation."""
 
@@ -127,12 +123,6 @@ class CampaignConfig(Model):
     def _names_differ(self) -> "CampaignConfig":
         names = [step.name for step in self.args]
         for position, name in enumerate(names):
-            if name in RESERVED_NAMES:
-                raise PydanticCustomError(
-                    "step_reserved",
-                    "a step cannot be named '{name}', which is reserved for the runner",
-                    {"name": name, "keys": ("args", position, "name")},
-                )
             if name in names[:position]:
                 raise PydanticCustomError(
                     "step_twice",
@@ -309,8 +299,8 @@ class Audit(Model):
     # A YAML file with tighter options (relative to the campaign file), or names of the program's
     # own tighter settings; default: all of these.
     tighter: str | None = None
-    # Decides, with the ids, which documents are in the sample.
-    seed: int = 0
+    # Decides, with the ids, which documents are in the sample; NumPy takes no negative one.
+    seed: int = Field(default=0, ge=0)
     # The step whose labels are audited (default: the last one with an energy).
     step: str | None = None
 
@@ -359,11 +349,27 @@ class Campaign(Model):
     # A group of this machine whose members may read that folder, except for its secrets.
     group: str | None = None
 
+    @model_validator(mode="after")
+    def _one_learns(self) -> "Campaign":
+        if self.resources.learned_memory is not None and self.engine.allocation != "fixed":
+            raise PydanticCustomError(
+                "two_learn",
+                "'resources: {{memory: auto}}' and 'engine: {{allocation: {mode}}}' both decide "
+                "how much memory a job gets; remove one of them",
+                {"mode": self.engine.allocation, "keys": ("resources", "memory")},
+            )
+        return self
+
     @property
     def output_key(self) -> str:
         """The field of a document that holds its results."""
         kwargs = self.campaign_config.kwargs
         return kwargs.mongo_output_key if kwargs else self.campaign
+
+    @property
+    def walltime(self) -> int | None:
+        """After how many seconds a worker leaves in any case; None if that is unknown."""
+        return self.workers.walltime if isinstance(self.workers, BatchWorkers) else None
 
     @property
     def steps(self) -> list[Step]:

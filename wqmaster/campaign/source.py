@@ -10,7 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from wqmaster.campaign.base import ALLOWED, as_written
-from wqmaster.campaign.wording import plain_message, plain_yaml
+from wqmaster.campaign.wording import begins_before, plain_message, plain_yaml
 from wqmaster.campaign.workers import without_type
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError
@@ -18,6 +18,8 @@ from wqmaster.errors import CampaignError
 # Pydantic's names for the branches of a union, which are not keys in the file.
 _BRANCH = re.compile(r"[\[(]|^(function|list|dict|str|int)$")
 _VARIABLE = re.compile(r"\$(\$?)\{([A-Za-z_][A-Za-z0-9_]*)\}")
+# Keys of `notify:` whose values are not secret, unlike those of its program and its address.
+_PLAIN_IN_NOTIFY = frozenset(("on", "quiet", "timeout"))
 
 
 class Source:
@@ -47,13 +49,17 @@ class Source:
     def shows(self, *keys: str | int) -> bool:
         """Whether the value at `keys` cannot be a secret, so that a message may show it."""
         node, _ = self._find(*keys)
-        secret = "uri" in keys or "notify" in keys
+        secret = "uri" in keys or ("notify" in keys and _PLAIN_IN_NOTIFY.isdisjoint(keys))
         return not secret and id(node) not in self._from_environment
+
+    def scalar(self, *keys: str | int) -> str | None:
+        """The text of the single value at `keys`; None if there is no such value."""
+        node, _ = self._find(*keys)
+        return node.value if isinstance(node, yaml.ScalarNode) else None
 
     def step_name(self, position: int) -> str | None:
         """The name of the step at `position` in `args:`; None if it has no name."""
-        node, _ = self._find("campaign_config", "args", position, "name")
-        return node.value if isinstance(node, yaml.ScalarNode) else None
+        return self.scalar("campaign_config", "args", position, "name")
 
     def _find(self, *keys: str | int) -> tuple[yaml.Node | None, int]:
         node, line = self._root, 1
@@ -245,8 +251,10 @@ def read(path: Path, what: str = "campaign", hint: str = "") -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
+        # A name without an ending can be meant as a folder's.
+        kind = f"{what} file" if path.suffix else f"folder or {what} file"
         raise CampaignError(
-            f"{path}: there is no such {what} file{hint}", code=ErrorCode.CAMPAIGN_NOT_FOUND
+            f"{path}: there is no such {kind}{hint}", code=ErrorCode.CAMPAIGN_NOT_FOUND
         ) from None
     except OSError as error:
         why = f"the {what} file cannot be read: {error.strerror or error}"
@@ -273,6 +281,8 @@ def parsed(
         data = loader.construct_document(root) if root else None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
+        if begins_before(error):
+            mark = error.context_mark
         line = mark.line + 1 if mark else 1
         raise CampaignError(
             f"{path}:{line}: invalid YAML: {plain_yaml(error)}", code=ErrorCode.CAMPAIGN_NOT_YAML

@@ -139,6 +139,11 @@ def _size(value: Any) -> Any:
     return _read(value, megabytes, "size", _SIZES)
 
 
+def size_or_auto(value: Any) -> Any:
+    """A validator for the key of a size in MB that can also be "auto"."""
+    return value if value == "auto" else _size(value)
+
+
 def _error(why: str) -> PydanticCustomError:
     return PydanticCustomError("no_quantity", "{why}", {"why": why})
 

@@ -81,6 +81,15 @@ class Notify(Model):
             raise PydanticCustomError("no_receiver", "give 'command' or 'url', or both")
         return self
 
+    @field_validator("on")
+    @classmethod
+    def _names_events(cls, on: tuple[EventKind, ...]) -> tuple[EventKind, ...]:
+        if not on:
+            raise PydanticCustomError(
+                "no_events", "must name at least one event; remove the key for all of them"
+            )
+        return on
+
     @field_validator("command")
     @classmethod
     def _words(cls, command: str | None) -> str | None:

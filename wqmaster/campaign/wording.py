@@ -55,10 +55,10 @@ def plain_message(found: Mapping[str, Any]) -> str:
 
 # Parts of the YAML parser's messages, and what they mean.
 _YAML = (
-    (r"'\t' that cannot start any token", "a tab cannot indent a line; use spaces"),
+    (r"'\t' that cannot start any token", "a tab is not allowed here; use spaces"),
     ("while parsing a flow sequence", "a list that begins with '[' is not closed properly"),
     ("while parsing a flow mapping", "a mapping that begins with '{' is not closed properly"),
-    ("while scanning a quoted scalar", "a quoted text is not closed"),
+    ("while scanning a quoted scalar", "a quotation mark is not closed"),
     (
         "mapping values are not allowed here",
         "a ':' is not allowed here; check the indentation, or put the text in quotes",
@@ -67,6 +67,18 @@ _YAML = (
     ("that cannot start any token", "a value that begins with this character needs quotes"),
     ("expected <block end>", "this line does not fit the lines above; check its indentation"),
 )
+
+
+def begins_before(error: yaml.MarkedYAMLError) -> bool:
+    """Whether the fault is that something is not closed, and so lies where that begins.
+
+    The YAML parser notices it elsewhere, perhaps after the last line.
+    """
+    return error.context in (
+        "while parsing a flow sequence",
+        "while parsing a flow mapping",
+        "while scanning a quoted scalar",
+    )
 
 
 def plain_yaml(error: yaml.MarkedYAMLError) -> str:

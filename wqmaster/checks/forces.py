@@ -135,7 +135,7 @@ NET_FORCE = Check(
 """Norm of the sum of all forces, divided by the number of atoms.
 
 Source: Kuryla et al. (see the module) report the net force per atom of seven data sets. The limits
-are ours: of 1,000 AIMNet2 structures of that paper, 60 % are above 1 and 0.1 % above 10
+are ours: of 1,000 AIMNet2 structures of that paper, 60% are above 1 and 0.1% above 10
 meV/Angstrom. The check does not apply next to point charges, constraints or an external field.
 """
 

@@ -54,7 +54,7 @@ def _lines(audit: auditing.Audit) -> Iterator[str]:
     metavar="N",
     help="Number of documents to recompute.",
 )
-@click.option("--seed", type=Whole(), default=0, show_default=True, help="Seed of the sample.")
+@click.option("--seed", type=Whole(0), default=0, show_default=True, help="Seed of the sample.")
 @click.option(
     "--tighter",
     metavar="FILE|NAMES",

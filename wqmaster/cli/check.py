@@ -69,6 +69,8 @@ class _Checked:
     def value(self) -> Mapping[str, Any]:
         """The findings as plain data."""
         remarks = [(warning, ErrorCode.STEP_DOUBTFUL) for warning in self.warnings]
+        if self.recipe.ignored is not None:
+            remarks.append((self.recipe.ignored, ErrorCode.KEYS_IGNORED))
         if self.missing is not None:
             remarks.append((self.missing.message, self.missing.code))
         remarks += [(found.message, found.code) for found in self.lacking]
@@ -106,6 +108,8 @@ class _Checked:
         yield f"folder      {file.folder}"
         for warning in self.warnings:
             yield f"warning     {warning}"
+        if self.recipe.ignored is not None:
+            yield f"warning     {self.recipe.ignored}"
         if self.missing is not None:
             yield f"warning     {self.missing.message}"
         for lack in self.lacking:

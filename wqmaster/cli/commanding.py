@@ -72,7 +72,10 @@ def _value(verb: Verb, given: Given) -> dict[str, Any]:
 
 def _line(verb: Verb, given: Given) -> str:
     if given.answer is None:
-        return f"'{verb}' was left for the master, which can take it for {LIFETIME_SECONDS:.0f} s"
+        return (
+            f"'{verb}' is waiting for the master, which can take it within the next "
+            f"{LIFETIME_SECONDS / 60:.0f} min"
+        )
     return given.answer.message
 
 

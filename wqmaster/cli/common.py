@@ -1,5 +1,7 @@
 """Functions that several commands share: for arguments, ids, and the formatting of values."""
 
+import contextlib
+import json
 import math
 import shlex
 from collections.abc import Callable
@@ -125,8 +127,8 @@ def next_computed(campaign: Path, *, is_running: bool) -> str:
         return next_run(campaign)
     # A master does not look again at a document that it has passed, unless it watches.
     return (
-        "a master is running, which computes those that it has not reached yet; when it has ended, "
-        f"for the others: {run_command(campaign)}"
+        "the running master computes those that it has not reached yet; for the others, after it "
+        f"has ended: {run_command(campaign)}"
     )
 
 
@@ -136,8 +138,14 @@ def printable(text: str) -> str:
 
 
 def possible_ids(text: str) -> list[Any]:
-    """The values of `_id` that `text` can stand for: a string, an ObjectId, an integer."""
+    """The values of `_id` that `text` can stand for: a string, an ObjectId, an integer.
+
+    A text in double quotes, as JSON, stands for that string alone, and for itself.
+    """
     found: list[Any] = [text]
+    with contextlib.suppress(ValueError):
+        if text.startswith('"') and isinstance(json.loads(text), str):
+            found.append(json.loads(text))
     if ObjectId.is_valid(text):
         found.insert(0, ObjectId(text))
     if text.lstrip("-").isdigit() and len(text) < 19:
@@ -150,6 +158,13 @@ def typed_id(document: Any) -> str:
     if isinstance(document, (str, int, ObjectId)) and not isinstance(document, bool):
         return printable(str(document)).replace("\n", "?")
     return key_of(document)
+
+
+def distinct_id(document: Any) -> str:
+    """As `typed_id`, but with quotes around a string that could also stand for another `_id`."""
+    if isinstance(document, str) and len(possible_ids(document)) > 1:
+        return json.dumps(document)
+    return typed_id(document)
 
 
 def failure_class(text: str) -> str:

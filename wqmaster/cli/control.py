@@ -79,7 +79,7 @@ def reload(campaign: Path, wait: float, output: Output) -> None:
     "seconds",
     type=Duration(),
     metavar="TIME",
-    help="Block HOST for this long (default: until it is unblocked).",
+    help="Block HOST for this long (default: until you unblock it).",
 )
 @wait_option
 @json_option

@@ -67,8 +67,8 @@ def _stopped(stopped: bool, campaign: Path, user: int | None) -> str:
     if user is None:
         return "stopped"
     return (
-        f"stopped, but a run (process {user}) uses the server: it waits, and soon starts it again; "
-        f"to start it now: {this_command()} db start {typed(campaign)}"
+        f"stopped; the run (process {user}) that uses the server is waiting and will restart it "
+        f"soon; to start it now: {this_command()} db start {typed(campaign)}"
     )
 
 

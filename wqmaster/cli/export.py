@@ -107,7 +107,8 @@ def _value(account: Account) -> dict[str, Any]:
 @click.option(
     "--geometry",
     metavar="document|STEP",
-    help="Where the geometry comes from (default: where it certainly belongs to the values).",
+    help="Where the geometry comes from (default: the one that is certain to belong to the "
+    "values).",
 )
 @click.option("--frames", is_flag=True, help="All frames of optimizations (parser 'frames').")
 @click.option("--energy", metavar="NAME", help="Parser of the energy (default: energy).")

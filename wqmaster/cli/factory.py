@@ -45,8 +45,9 @@ def command(
     With 'workers: {type: local}' or 'manage: true', the master starts the factory. Otherwise, start
     it here, or on another machine that can reach the batch system.
 
-    --submit-file is for access points where no process may stay, as those of the OSPool: HTCondor
-    itself keeps the number of workers. It prints the commands to submit, grow, shrink and end them.
+    --submit-file is for access points where no process may keep running, such as those of the
+    OSPool; HTCondor itself maintains the number of workers. It prints the commands to submit,
+    watch, grow, shrink, wake and end them.
 
     --rotate-password takes effect within seconds, even while the campaign is running. Workers that
     are connected stay until they end; all others need the new password.

@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
 from wqmaster.campaign.models import nearest
-from wqmaster.campaign.service import next_run
+from wqmaster.campaign.service import run_command, service_beside
 from wqmaster.cli.common import (
     campaign_argument,
     counted,
+    distinct_id,
     failure_class,
     loaded,
     next_computed,
@@ -26,6 +28,9 @@ from wqmaster.jobs.failures import FailureClass
 from wqmaster.jobs.molecule import Document
 from wqmaster.recipe.retry import plan_of
 from wqmaster.run import assembly
+from wqmaster.run.control.choice import Choice
+from wqmaster.run.control.stored import already_waiting
+from wqmaster.run.control.wording import none_failed
 from wqmaster.run.spool import Spool
 from wqmaster.system.this_command import this_command
 
@@ -51,13 +56,19 @@ def _retry(store: Store, text: str, campaign: Path) -> int:
     return count
 
 
-def _released(count: int, text: str, campaign: Path, *, is_running: bool) -> str:
+def _not_failed(store: Store, text: str) -> str:
+    """Why there is nothing to retry."""
+    if any(text == member.label for member in FailureClass):
+        choice = Choice(kind=text)
+    else:
+        choice = Choice(documents=tuple(store.selected({}, possible_ids(text))))
+    return none_failed(choice, already_waiting(store, choice))
+
+
+def _released(store: Store, count: int, text: str, campaign: Path, *, is_running: bool) -> str:
     if not count:
-        what = f"no document failed with {text}"
-        if all(text != member.label for member in FailureClass):
-            what = f"document '{text}' has not failed"
         return (
-            f"{what}, so there is nothing to retry; "
+            f"{_not_failed(store, text)}, so there is nothing to retry; "
             f"'{this_command()} failures {typed(campaign)}' lists all failures"
         )
     queued = f"{counted(count, 'document')} will be computed again"
@@ -115,7 +126,11 @@ def _remedies(attempt: Document) -> str:
 def _shown(attempts: list[Document], document: str) -> Iterator[str]:
     if not attempts:
         yield f"document {document!r} has no failed attempts"
+    before: list[Any] = []
     for attempt in attempts:
+        if before != [attempt["document"]]:
+            before = [attempt["document"]]
+            yield f"document {distinct_id(attempt['document'])}"
         yield f"attempt {attempt['attempt']}: {attempt['class']}: {printable(attempt['message'])}"
         remedies = _remedies(attempt)
         facts = [
@@ -139,7 +154,7 @@ def _listed(groups: Sequence[Document], campaign: Path) -> Iterator[str]:
         yield "no failures"
         return
     rows = (
-        (f"{group['count']:,}", group["class"], group["signature"], str(group["example"]))
+        (f"{group['count']:,}", group["class"], group["signature"], distinct_id(group["example"]))
         for group in groups
     )
     headings = ("count", "class", "message", "example")
@@ -147,9 +162,15 @@ def _listed(groups: Sequence[Document], campaign: Path) -> Iterator[str]:
     command = f"{this_command()} failures {typed(campaign)}"
     yield f"to see a document's attempts: {command} --show ID"
     yield f"to list the ids of a class: {command} --ids --class CLASS"
-    yield f"the next run computes documents that you have corrected; {next_run(campaign)}"
+    if service_beside(campaign) is None:
+        yield f"to compute documents that you have corrected: {run_command(campaign)}"
+    else:
+        yield (
+            "a running service computes documents that you have corrected within a minute; to "
+            f"start it: {run_command(campaign)}"
+        )
     yield (
-        "to compute a class again, because the cause was not in the documents: "
+        "to compute all documents of a class again, if the cause was not in them: "
         f"{command} --retry CLASS"
     )
 
@@ -193,7 +214,7 @@ def command(
             count = _retry(store, retry, campaign)
             is_running = store.presence.published() is not None
             value = {"retried": count, "master_running": is_running}
-            output.show(value, [_released(count, retry, campaign, is_running=is_running)])
+            output.show(value, [_released(store, count, retry, campaign, is_running=is_running)])
         elif discard is not None:
             count = _discard(store, Spool(file.folder / "spool"), discard, campaign)
             output.show({"discarded": count}, [f"{counted(count, 'archive')} deleted"])

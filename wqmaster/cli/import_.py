@@ -15,7 +15,7 @@ from wqmaster.offline.importing import MAX_SHOWN, Account, Importer, Naming
 from wqmaster.recipe.resolving import resolve
 from wqmaster.run import assembly
 from wqmaster.structures.base import Note, Options
-from wqmaster.structures.formats import reader_of
+from wqmaster.structures.formats import check_of_smiles
 from wqmaster.system.this_command import this_command
 
 _OF_CAMPAIGNS = (".yaml", ".yml")
@@ -85,12 +85,18 @@ def _refusal(
             what = "the records"
             why = f"{total:,} records were refused, the first of them {where} of {bad[0].file}"
         others = any(account.refused < account.records for account in bad)
-        advice = ", or import the others with --skip-bad" if others else ""
+        ways = [f"correct {_or([what, *given])}"]
+        if all(one.id_is_taken for account in bad for one in account.first_refused):
+            # The reason for a single refusal ends with this advice.
+            ways = [] if total == 1 else ["choose other ids with --prefix or --id-from"]
+        if others:
+            ways.append("import the others with --skip-bad")
+        advice = f"; {', or '.join(ways)}" if ways else ""
         if any(account.refused > len(account.first_refused) for account in bad):
             advice += "; --skip-bad also writes all reasons to a file"
         return StructureError(
             f"{why}; nothing was imported from {_and([account.file for account in bad])}"
-            f"{_went_in(accounts, place)}; correct {_or([what, *given])}{advice}",
+            f"{_went_in(accounts, place)}{advice}",
             code=ErrorCode.RECORDS_REFUSED,
         )
     empty = [one.file for one in accounts if one.refused == one.records]
@@ -181,8 +187,7 @@ def command(
         output_key=file.campaign.output_key,
         **more,  # type: ignore[arg-type]
     )
-    for path in files:
-        reader_of(path, options)
+    check_of_smiles(files, options)
     accounts = []
     with assembly.opened(file) as store:
         place = store.documents.full_name

@@ -61,14 +61,14 @@ def command(
 ) -> None:
     """Run CAMPAIGN: compute all documents without a result.
 
-    Several campaigns share the engine and the workers of the first; the other options apply to
-    each campaign.
+    --engine and --port apply to the first campaign, whose engine and workers all share; other
+    options apply to each.
 
     Ctrl-C stops the run: running tasks may finish within the grace period, and what they return is
     stored. Press it twice to stop immediately. Nothing is lost either way; rerun the command to
-    continue. SIGTERM stops the run without a time limit; SIGHUP makes it read CAMPAIGN again,
-    unless several are given. If a fault in a library ends the process, the run starts again, unless
-    --limit or --exit-on-trouble is given.
+    continue. SIGTERM does the same, but waits for running tasks however long they take; SIGHUP
+    makes it read CAMPAIGN again, unless several are given. If a fault in a library ends the
+    process, the run starts again, unless --limit or --exit-on-trouble is given.
     """
     if limit is None and not exit_on_trouble:
         outlive(say)

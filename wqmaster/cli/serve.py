@@ -38,8 +38,8 @@ def command(
     """Run all campaigns of a folder, and those added later.
 
     FOLDER (default: the current one) contains a service.yaml. While the service is running, it
-    starts the campaigns whose files are added, continues with files that are changed, and ends
-    the campaigns whose files are removed. 'wqmaster status FOLDER' shows the campaigns.
+    starts the campaigns whose files are added, applies changes to campaign files, and ends the
+    campaigns whose files are removed. 'wqmaster status FOLDER' shows the campaigns.
 
     SIGTERM or Ctrl-C: running tasks may finish within the grace period; twice: stop immediately.
     SIGHUP: look for changed files and for new documents now.
@@ -75,11 +75,12 @@ def command(
         stops = 0
         while not service.ended:
             while signals:
-                if signals.pop(0) == signal.SIGHUP:
+                came = signals.pop(0)
+                if came == signal.SIGHUP:
                     service.rescan()
                     continue
                 stops += 1
-                told(stop_words(stops, grace))
+                told(stop_words(stops, grace, by_key=came == signal.SIGINT))
                 service.drain(grace)
             service.turn()
         left = service.finish()

@@ -26,6 +26,7 @@ from wqmaster.cli.view import PLAIN_LINE_INTERVAL_SECONDS, say, stop_words, summ
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import UsageError
 from wqmaster.recipe.resolving import resolve
+from wqmaster.run.control.wording import no_reload
 from wqmaster.run.holds import state_of
 from wqmaster.run.progress import duration, line, speed
 from wqmaster.run.service.broker import Broker
@@ -76,11 +77,6 @@ def remarks(rows: Sequence[Row]) -> Iterator[str]:
         for text in (row.hold, row.error):
             if text:
                 yield f"{row.name}: {text}"
-
-
-_NO_RELOAD = (
-    "SIGHUP: a run of several campaigns cannot take changes; stop it, then give its command again"
-)
 
 
 class View(Protocol):
@@ -241,21 +237,24 @@ def run_several(paths: Sequence[Path], asked: Asked, *, audits: bool, quiet: boo
         check_no_audit(file)
     recipes = [resolve(file) for file in files]
     signals: list[int] = []
+    graces: list[float | None] = []
     with view(quiet=quiet) as shown:
 
         def stop(number: int, frame: FrameType | None) -> None:
             if number == signal.SIGHUP and not has_terminal():
-                shown.notice(_NO_RELOAD)
+                shown.notice(f"SIGHUP: {no_reload([str(path) for path in paths])}")
                 return
+            grace = None if number == signal.SIGTERM else asked.grace
             signals.append(number)
-            shown.notice(stop_words(len(signals), asked.grace))
+            graces.append(grace)
+            shown.notice(stop_words(len(signals), math.inf if grace is None else grace))
 
         def begins(broker: Broker) -> None:
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, stop)
             shown.begins(broker)
 
-        asked = replace(asked, stops=lambda: len(signals))
+        asked = replace(asked, stops=lambda: graces)
         rows, left = run_together(recipes, texts, asked, begins=begins, show=shown.show)
     code = 0
     for row, recipe, path in zip(rows, recipes, paths, strict=True):

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.checks.base import Measurement
 from wqmaster.cli.common import (
     campaign_argument,
@@ -29,9 +30,13 @@ from wqmaster.run import assembly
 from wqmaster.run.programs import check_programs
 
 
-def _molecule(store: Store, text: str | None) -> Molecule:
+def _molecule(store: Store, text: str | None, file: LoadedCampaign) -> Molecule:
     if text is None:
-        return smoke.first_molecule(store)
+        try:
+            return smoke.first_molecule(store)
+        except NothingMatches:
+            assembly.check_matches(store, None, file)  # its message states the query
+            raise
     for candidate in possible_ids(text):
         if store.one(candidate) is not None:
             return smoke.first_molecule(store, candidate)
@@ -138,7 +143,7 @@ def command(campaign: Path, document: str | None, output: Output) -> None:
     with assembly.opened(recipe.loaded) as store:
         if store.size() == 0:
             assembly.check_matches(store, None, recipe.loaded)
-        molecule = _molecule(store, document)
+        molecule = _molecule(store, document, recipe.loaded)
     result = smoke.rehearse(recipe, molecule)
     for warning in result.warnings(recipe, len(molecule.numbers)):
         output.warning(f"warning: {warning}")

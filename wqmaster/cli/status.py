@@ -62,7 +62,7 @@ def _left(seconds: float | None) -> str:
 def _held(hold: dict[str, Any], campaign: Path) -> str:
     """Why a run is held, with the command that lets it go on, as it is typed here."""
     command = hold.get("command")
-    if hold.get("kind") in _ENDED_BY_RESUME:
+    if not hold.get("is_routine") and hold.get("kind") in _ENDED_BY_RESUME:
         command = f"{this_command()} resume {typed(campaign)}"
     return f"{hold['reason']}; to go on: {command}" if command else str(hold["reason"])
 
@@ -71,6 +71,18 @@ def _much_slower(count: int) -> str:
     if not count:
         return "no task is much slower than expected"
     return f"{counted(count, 'task')} {'is' if count == 1 else 'are'} much slower than expected"
+
+
+def _memory_lines(live: dict[str, Any]) -> Iterator[str]:
+    """What is known of the memory of jobs: kills, and how much was asked for in vain."""
+    memory = live.get("memory") or {}
+    killed, ratio = memory.get("killed"), memory.get("asked_by_used")
+    had = "it had" if killed == 1 else "they had"
+    parts = [f"{counted(killed, 'job')} needed more than {had}"] if killed else []
+    if ratio is not None:
+        parts.append(f"tasks ask for {ratio:.2f} times what they use (median)")
+    if parts:
+        yield f"memory    {', '.join(parts)}"
 
 
 def _slow_lines(live: dict[str, Any]) -> Iterator[str]:
@@ -96,7 +108,7 @@ def _host_lines(live: dict[str, Any]) -> Iterator[str]:
         if one["blocked_for"] is not None:
             state += f" for another {duration(one['blocked_for'])}"
         elif one["state"] == "blocked":
-            state += " until it is unblocked"
+            state += " until you unblock it"
         failed = f"failed: {failures}" if failures else "none failed"
         done = counted(one["done"], "job")
         yield f"{printable(one['host'])}: {state}; {done} done, {failed}"
@@ -136,6 +148,12 @@ def _control(found: dict[str, Any], campaign: Path) -> Iterator[str]:
         yield f"command   {_time(command['at'])} {printable(command['verb'])} by {by}: {said}"
 
 
+def _blocked_by_itself(live: dict[str, Any], blocks: list[dict[str, Any]]) -> int:
+    """How many hosts the run itself has blocked; those that users have blocked are listed."""
+    all_blocked = int((live.get("hosts") or {}).get("blocked", 0))
+    return max(0, all_blocked - len(blocks))
+
+
 def _block_lines(found: dict[str, Any]) -> Iterator[str]:
     """The hosts that users have blocked."""
     for block in found["control"]["blocks"]:
@@ -163,7 +181,10 @@ def _lines(found: dict[str, Any], campaign: Path) -> Iterator[str]:
             for kind, count in found["failures"].items():
                 yield f"          {count:>8} {kind}"
     if found["warned"]:
-        yield f"warned    {found['warned']} about which a check warns ('_run.checks.warned')"
+        yield (
+            f"warned    {counted(found['warned'], 'result')} with a warning from a check "
+            "('_run.checks.warned')"
+        )
     for name, count in found["partly_done"].items():
         yield f"partly    {count} with results of other steps but not of '{name}'"
     if found["stale_survey"]:
@@ -181,17 +202,19 @@ def _lines(found: dict[str, Any], campaign: Path) -> Iterator[str]:
         )
         hold = live.get("hold")
         if hold and not (hold.get("kind") == HoldKind.PAUSE and found["control"]["pause"]):
-            yield f"{state_of(hold.get('kind')):<9} {_held(hold, campaign)}"
+            name = str(hold["kind"]) if hold.get("is_routine") else state_of(hold.get("kind"))
+            yield f"{name:<9} {_held(hold, campaign)}"
         count = (live.get("slow") or {}).get("count")
         if count:
             yield (
                 f"slow      {_much_slower(count)}; to list them: "
                 f"{this_command()} status {typed(campaign)} --slow"
             )
-        blocked = (live.get("hosts") or {}).get("blocked")
+        yield from _memory_lines(live)
+        blocked = _blocked_by_itself(live, found["control"]["blocks"])
         if blocked:
             yield (
-                f"blocked   {counted(blocked, 'host')}; to see why: "
+                f"blocked   {counted(blocked, 'host')} with too many failures; to see why: "
                 f"{this_command()} status {typed(campaign)} --hosts"
             )
     yield from _control(found, campaign)
@@ -217,11 +240,13 @@ def _service_state(campaign: dict[str, Any], running: bool) -> str:
 
 
 def _service_lines(found: dict[str, Any], folder: Path) -> Iterator[str]:
-    where = f"process {found['pid']}" if found["running"] else "not running"
-    yield (
-        f"service {found['service']}: {where}, {found['engine']}, "
-        f"{counted(found['workers'], 'worker')}, {counted(found['cores'], 'core')}"
-    )
+    if found["running"]:
+        yield (
+            f"service {found['service']}: process {found['pid']}, {found['engine']}, "
+            f"{counted(found['workers'], 'worker')}, {counted(found['cores'], 'core')}"
+        )
+    else:  # the workers are those that the service had last
+        yield f"service {found['service']}: not running"
     headings = (
         *("campaign", "priority", "weight", "share", "done", "failed", "running", "spooled"),
         *("pending", "state", "file"),

@@ -65,8 +65,8 @@ def _no_worker(progress: Progress) -> str | None:
     return f"no worker is connected; start one with: {progress.how_to_connect}"
 
 
-def stop_words(times: int, grace: float) -> str:
-    """What happens after Ctrl-C was pressed `times` times."""
+def stop_words(times: int, grace: float, *, by_key: bool = True) -> str:
+    """What happens after `times` signals to stop; `by_key`: the first came from Ctrl-C."""
     if times == 1 and grace == math.inf:
         return (
             "draining: running tasks may finish, and what they return is stored; press Ctrl-C to "
@@ -75,7 +75,7 @@ def stop_words(times: int, grace: float) -> str:
     if times == 1:
         return (
             f"stopping: running tasks may finish within {grace:.0f} s, and what they return is "
-            "stored; press Ctrl-C again to stop immediately"
+            f"stored; press Ctrl-C{' again' if by_key else ''} to stop immediately"
         )
     return "stopping immediately; returned tasks stay in the spool for the next run"
 

@@ -296,7 +296,7 @@ class Ledger:
 
 _OF_HISTORY = (
     *("document", "attempt", "final", "class", "step", "remedy", "retried"),
-    *("archive", "number", "molecule", "recipe", "computed", "unusable", "mended"),
+    *("archive", "number", "molecule", "recipe", "computed", "unusable", "mended", "memory"),
 )
 
 
@@ -321,6 +321,7 @@ def _past(entry: Document) -> Past:
         retried="retried" in entry or "mended" in entry,
         recipe=entry.get("recipe"),
         molecule=entry.get("molecule"),
+        memory=entry.get("memory"),
     )
 
 

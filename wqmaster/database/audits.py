@@ -20,7 +20,7 @@ AUDIT_OF, AUDITS = "audit_of", "audits"
 
 @dataclass(frozen=True)
 class Estimate:
-    """A statistic of a sample, with the limits of its 95 % confidence interval."""
+    """A statistic of a sample, with the limits of its 95% confidence interval."""
 
     value: float
     low: float

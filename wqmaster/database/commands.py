@@ -94,7 +94,7 @@ class Commands:
     # --- for whoever carries it out ----------------------------------------------------------
 
     def take(self, token: str, command: Any = None) -> Command | None:
-        """The oldest command that waits, which is then taken by `token`; None if none waits.
+        """Take the oldest waiting command for the master `token`; None if none is waiting.
 
         `command` limits this to the command with this id.
         """

@@ -110,6 +110,12 @@ class Pause:
         why = f": {self.reason}" if self.reason else ""
         return f"paused by {self.by} at {self.at:%Y-%m-%d %H:%M:%S} UTC{why}"
 
+    @property
+    def in_words(self) -> str:
+        """The pause as the object of a sentence."""
+        why = f" ({self.reason})" if self.reason else ""
+        return f"the pause by {self.by} at {self.at:%Y-%m-%d %H:%M:%S} UTC{why}"
+
 
 @dataclass(frozen=True)
 class Block:

@@ -185,12 +185,14 @@ def check_recipes(
         total = sum(others.values())
         if before is not None and "adopted" in before:
             asked = ", ".join(f"{key}: {value}" for key, value in before.items() if value)
-            many = "" if len(others) == 1 else f" of {len(others)} recipes"
+            many, mostly = "", ""
+            if len(others) > 1:
+                many, mostly = f" of {len(others)} recipes", "mostly "
             raise RecipeMismatch(
                 f"{place}: {_results(total)}{many} {'was' if total == 1 else 'were'} adopted from "
-                f"existing outputs, mostly of recipe {stated} ({asked[:_MAX_ADOPTED_CHARACTERS]}); "
-                "to compute documents with this campaign, store the new results under another "
-                "'mongo_output_key'"
+                f"existing outputs, {mostly}of recipe {stated} "
+                f"({asked[:_MAX_ADOPTED_CHARACTERS]}); to compute documents with this "
+                "campaign, store the new results under another 'mongo_output_key'"
             )
         which = "another recipe" if len(others) == 1 else f"{len(others)} other recipes, mostly"
         raise RecipeMismatch(

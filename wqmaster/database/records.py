@@ -97,6 +97,7 @@ def failed(
         **({"computed": dict(asked.computed)} if asked.computed else {}),
         "remedy": {step: list(names) for step, names in asked.remedy.items()},
         "wall_time": sum(step.wall_time for step in outcome.steps) if outcome else None,
+        **({"memory": asked.memory} if asked.memory is not None else {}),
         "archive": archive,
         "number": number,
     }

@@ -92,7 +92,7 @@ def _contents(card: Card) -> Iterator[str]:
     for title, found in (("charge", counts.charges), ("multiplicity", counts.multiplicities)):
         yield from _table((title, "frames"), ((key, f"{one:,}") for key, one in found.items()))
     yield from _table(
-        ("distribution", "smallest", "median", "95 %", "largest"),
+        ("distribution", "smallest", "median", "95th percentile", "largest"),
         (
             ("energy per atom, eV", *_quantiles(counts.energy_per_atom_ev)),
             (
@@ -101,7 +101,7 @@ def _contents(card: Card) -> Iterator[str]:
             ),
         ),
     )
-    yield "Medians and 95th percentiles are exact to 0.2 percent."
+    yield "Medians and 95th percentiles are exact to 0.2%."
     yield ""
 
 
@@ -125,7 +125,10 @@ def _histogram(sizes: Mapping[int, int]) -> Iterator[tuple[str, str, str]]:
 
 
 def _quantity(label: LabelPart) -> str:
-    """The name of what the file holds; only the unit shows that a gradient is stored as forces."""
+    """The quantity's name in the file.
+
+    A gradient keeps its name, and its unit shows that the file holds forces.
+    """
     is_negative = label.name == "gradient" and "(forces)" in (label.unit or "")
     return "forces (the negative gradient)" if is_negative else label.name
 
@@ -188,7 +191,10 @@ def _quality(card: Card) -> Iterator[str]:
     yield "## Quality of the labels"
     yield ""
     yield from _table(
-        (*("check", "unit", "warns at", "refuses at", "median", "95 %", "largest"), "warned"),
+        (
+            *("check", "unit", "warns at", "refuses at"),
+            *("median", "95th percentile", "largest", "warned"),
+        ),
         (
             (
                 *(one.name, one.unit or "", _number(one.warn), _number(one.refuse)),
@@ -214,7 +220,7 @@ def _quality(card: Card) -> Iterator[str]:
 def _flat(value: object) -> str:
     if isinstance(value, Mapping) and value.keys() == {"value", "low", "high"}:
         value, low, high = (_number(value[key]) for key in ("value", "low", "high"))
-        return f"{value} (95 % confidence: {low} to {high})"
+        return f"{value} (95% confidence: {low} to {high})"
     return (
         _number(value)
         if isinstance(value, float)
@@ -240,7 +246,7 @@ def _duplicates(card: Card) -> Iterator[str]:
         )
     if found.limited:
         were = _count(found.limited, "frame was", "frames were")
-        yield f"{were} compared with the nearest candidates only, so that there can be more."
+        yield f"{were} compared with the nearest candidates only, so there may be more."
     yield ""
     if found.conflicts:
         yield (

@@ -95,7 +95,7 @@ class Export:
         """
         order = self._order
         names = [""] if order.splits is None else list(order.splits.fractions)
-        placing = Placing(order.path, names, force=order.force)
+        placing = Placing(order.path, names, force=order.force, suffix=order.target.suffix)
         with contextlib.ExitStack() as stack:
             stack.enter_context(placing)
             tally = stack.enter_context(Tally(placing.folder))
@@ -139,12 +139,16 @@ class Export:
         account, order = self._account, self._order
         outliers = Outliers(self._sources)
         for source in self._sources:
+            has_frames = False
             for frame in source.frames():
+                has_frames = True
                 if order.limit is not None and account.frames >= order.limit:
                     break
                 self._one(source, frame, outliers, tally, duplicates)
                 if account.frames % _SHOWN_EVERY_FRAMES == 0:
                     self._show(account.frames)
+            if not has_frames and not source.left_out.counts and len(self._sources) > 1:
+                account.remarks.append(f"{source.name}: no results; it contributes no frames")
             source.count_failures()
             for reason, count in source.left_out.counts.items():
                 tally.leave_out(reason, source.left_out.examples[reason], count)

@@ -26,7 +26,8 @@ class Placing:
     With parts (`--splits`), the file of each part is named STEM-PART.SUFFIX. No file is at its
     place before `place` moves it there by a rename. With `force`, an earlier data set of this name
     is replaced as a whole: files that only the earlier one had, such as a further part, are
-    removed, since their molecules may be in another part now.
+    removed, since their molecules may be in another part now. Messages suggest a name with
+    `suffix`.
 
     Raises:
         WqmasterError: a file exists and `force` is not set (code `file-exists`).
@@ -34,10 +35,11 @@ class Placing:
         FolderError: the folder does not exist, or is not writable.
     """
 
-    def __init__(self, path: Path, parts: Sequence[str], *, force: bool) -> None:
+    def __init__(self, path: Path, parts: Sequence[str], *, force: bool, suffix: str = "") -> None:
+        self._suggested = f"data{suffix}"
         if not path.name:
             raise UsageError(
-                f"-o: '{path}' is not the name of a file; name one, such as -o data.h5"
+                f"-o: '{path}' is not the name of a file; name one, such as -o {self._suggested}"
             )
         self._path = path
         self._force = force
@@ -126,7 +128,7 @@ class Placing:
     def _refuse_existing(self, path: Path) -> None:
         if path.is_dir():
             raise WqmasterError(
-                f"{path} is a folder; name a file, such as -o {path / 'data'}",
+                f"{path} is a folder; name a file, such as -o {path / self._suggested}",
                 code=ErrorCode.FILE_EXISTS,
             )
         if not self._force and os.path.lexists(path):

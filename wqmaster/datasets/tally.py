@@ -54,7 +54,7 @@ class Histogram:
         ]
 
     def quantile(self, fraction: float) -> float:
-        """The value that this fraction of the values does not exceed, to within 0.2 percent."""
+        """The value that this fraction of the values does not exceed, to within 0.2%."""
         wanted = fraction * self.count
         seen = 0
         for place in sorted(self._bins):
@@ -122,7 +122,8 @@ class Tally(OnDisk):
 
     def add(self, frame: Frame) -> None:
         """Count a frame that was written."""
-        self.programs[frame.program or "unknown"] += 1
+        # The program of a reference atom is cited, although the atom is not a frame.
+        self.programs[frame.program or "unknown"] += not frame.isolated
         if frame.isolated:
             charge = f"{frame.charge:+d}" if frame.charge else ""
             self.references[f"{frame.symbols[0]}{charge}"] = frame

@@ -66,7 +66,7 @@ def pool_is_here(case: Case) -> bool:
 def condor(case: Case) -> Iterator[Finding]:
     """Check the HTCondor access point: its queue, its rules, and workers on hold."""
     workers = case.workers
-    if workers is not None and not isinstance(workers, CondorWorkers):
+    if case.starts_no_workers or (workers is not None and not isinstance(workers, CondorWorkers)):
         return
     missing = _missing(case, *Condor.commands)
     if missing:
@@ -91,7 +91,10 @@ def condor(case: Case) -> Iterator[Finding]:
     )
     if held.code != 0:
         seen = f"the queue of {name} does not respond: {_why(held)}"
-        fix = "condor_q; systemctl start condor, or export CONDOR_CONFIG=FILE of your pool"
+        fix = (
+            "condor_q; systemctl start condor, or export CONDOR_CONFIG=FILE, your pool's "
+            "configuration file"
+        )
         yield Finding(
             "HTCondor",
             "wrong" if workers is not None else "warning",
@@ -229,7 +232,7 @@ def _requirements(case: Case, workers: CondorWorkers) -> Iterator[Finding]:
 def slurm(case: Case) -> Iterator[Finding]:
     """Check whether the SLURM cluster responds and accepts a worker's job."""
     workers = case.workers
-    if workers is not None and not isinstance(workers, SlurmWorkers):
+    if case.starts_no_workers or (workers is not None and not isinstance(workers, SlurmWorkers)):
         return
     missing = _missing(case, "sinfo", *Slurm.commands)
     if missing:
@@ -242,7 +245,7 @@ def slurm(case: Case) -> Iterator[Finding]:
     said = ask(["sinfo", "--noheader", "--format", "%R|%a|%D|%T"], case.environ)
     if said.code != 0:
         reason = said.last
-        fix = "sinfo; scontrol ping; export SLURM_CONF=FILE of your cluster"
+        fix = "sinfo; scontrol ping; export SLURM_CONF=FILE, your cluster's configuration file"
         state: State = "wrong" if workers is not None else "warning"
         yield Finding(
             "SLURM",

@@ -91,7 +91,8 @@ def database(case: Case) -> Iterator[Finding]:
         seen, fix = error.message, f"correct 'database: {{uri: ...}}' in {case.loaded.source.path}"
         if error.code is ErrorCode.DATABASE_UNREACHABLE:
             seen, _, hint = seen.partition("; ")
-            fix = f"mongosh '{redacted(uri)}'; {hint or fix}"
+            # The address without its password, which no message shows, would not work.
+            fix = f'mongosh "$({this_command()} db url {case.loaded.typed})"; {hint or fix}'
         yield Finding("database", "wrong", seen, fix, error.code)
         return
     with contextlib.closing(store):

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from wqmaster.campaign.loading import load
+from wqmaster.campaign.service import SERVICE_FILE, load_service
 from wqmaster.doctor import (
     batch,
     calculation,
@@ -29,6 +30,7 @@ from wqmaster.engines import choosing
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError, EngineError, WqmasterError
 from wqmaster.recipe.resolving import resolve
+from wqmaster.run.service.folder import in_folder
 from wqmaster.system import programs
 from wqmaster.system.this_command import this_command
 
@@ -76,10 +78,7 @@ def _opened(path: Path, environ: Mapping[str, str]) -> tuple[Case, list[Finding]
     try:
         loaded = load(path, environ)
     except CampaignError as error:
-        fix = f"correct the file, then: {again}"
-        if error.code is ErrorCode.CAMPAIGN_NOT_FOUND:
-            fix = f"give the path of a campaign file: {this_command()} doctor CAMPAIGN"
-        return Case(environ), [Finding("campaign", "wrong", error.message, fix, error.code)], True
+        return Case(environ), [_not_loaded(path, environ, error)], True
     children = {name: value for name, value in environ.items() if name not in loaded.variables}
     case = Case(children, loaded)
     found: list[Case] = []
@@ -113,6 +112,27 @@ def _opened(path: Path, environ: Mapping[str, str]) -> tuple[Case, list[Finding]
         seen = error.message.removesuffix(f"; {choosing.INSTALL_ADVICE}")
         file.append(Finding("engine", "wrong", seen, choosing.INSTALL_ADVICE, error.code))
     return case, file, broken.is_set()
+
+
+def _not_loaded(path: Path, environ: Mapping[str, str], error: CampaignError) -> Finding:
+    """The finding about a path that is not a valid campaign file; a service has several of these.
+
+    `error` is that of loading the path.
+    """
+    is_service = path.name == SERVICE_FILE
+    inside = next(iter(in_folder(path.parent if is_service else path)()), None)
+    doctor = f"{this_command()} doctor {'CAMPAIGN' if inside is None else shlex.quote(str(inside))}"
+    fix = doctor
+    if is_service and path.is_file():
+        try:
+            load_service(path, environ)
+        except CampaignError as wrong:
+            error, fix = wrong, f"correct the file, then: {doctor}"
+    elif error.code is not ErrorCode.CAMPAIGN_NOT_FOUND:
+        fix = f"correct the file, then: {this_command()} check {shlex.quote(str(path))}"
+    elif inside is None:
+        fix = f"give the path of a campaign file: {doctor}"
+    return Finding("campaign", "wrong", error.message, fix, error.code)
 
 
 def _all(case: Case, checks: tuple[Check, ...], seconds: float) -> list[Finding]:

@@ -55,8 +55,15 @@ class Case:
         return self.campaign.workers if self.campaign else None
 
     @property
+    def starts_no_workers(self) -> bool:
+        """Whether the campaign's jobs run without workers, whatever `workers:` is."""
+        return self.campaign is not None and self.engine == "local"
+
+    @property
     def remote(self) -> bool:
         """Whether workers can run on other machines."""
+        if self.starts_no_workers:
+            return False
         return self.workers is not None and not self.workers.on_this_machine
 
     @property

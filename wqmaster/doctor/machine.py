@@ -137,7 +137,7 @@ def notify(case: Case) -> Iterator[Finding]:
         return
     lack = missing_hook(case.loaded)
     if lack is None:
-        yield Finding("notify", "ok", "its program or address was not called")
+        yield Finding("notify", "ok", "the configuration is valid (no event was sent)")
         return
     fix = f"correct 'notify: {{command: ...}}' in {case.loaded.source.path}"
     yield Finding("notify", "wrong", lack.message, fix, lack.code)

@@ -37,6 +37,8 @@ def rules(case: Case) -> Iterator[Finding]:
     Only workers that state a project, an image of OSDF or a word of the OSPool are taken for its.
     """
     workers = case.workers
+    if case.starts_no_workers:
+        return
     if not isinstance(workers, CondorWorkers) or not _is_meant(workers):
         return
     category = ospool.category(workers.walltime)
@@ -105,7 +107,8 @@ def secrets_left(case: Case) -> Iterator[Finding]:
     oldest = _OLDEST_WHILE_RUNNING_DAYS if running else _OLDEST_AFTERWARDS_DAYS
     day = datetime.fromtimestamp(noted.written, UTC).date()
     if days <= oldest:
-        yield Finding("password copies", "ok", f"for {noted.file} of {day}")
+        seen = f"a copy went with {noted.file} on {day}; rotate the password when the campaign has "
+        yield Finding("password copies", "ok", f"{seen}ended")
         return
     why = f"for more than {oldest} days" if running else "although the campaign is not running"
     seen = f"a copy of the password may lie beside {noted.file.name} on an access point {why}"

@@ -8,11 +8,13 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.doctor.finding import Case, Check, Finding
 from wqmaster.doctor.folder import master
 from wqmaster.engines.refusals import RefusalKind, logged_refusal
 from wqmaster.error_codes import ErrorCode
 from wqmaster.factory import ENGINE_PROGRAMS
+from wqmaster.run.service.shared import FILES_FOLDER
 
 # How many bytes at the end of each log are read, and how many of the workers' newest logs.
 _LOG_TAIL_BYTES = 1 << 20
@@ -21,7 +23,8 @@ _MAX_SHOWN_HOSTS = 3
 _WARNING = re.compile(r"^(\S+ \S+) WARNING \S+ (.*)$")
 # The line that a master logs when its run begins.
 _BEGINS = re.compile(r"^\S+ \S+ INFO \S+ engine \S+: ")
-_FAILED = re.compile(r"wqmaster worker: (.*)$")
+# What worker.sh prints; the script itself, of which each factory has copies, only contains it.
+_FAILED_PATTERN = re.compile(r"^wqmaster worker: (.*)$")
 
 
 def _end(path: Path) -> list[str]:
@@ -33,14 +36,30 @@ def _end(path: Path) -> list[str]:
     return ["".join(c if c.isprintable() else "?" for c in line)[:600] for line in lines]
 
 
+def _logs_of_managers(loaded: LoadedCampaign) -> list[tuple[Path, Path]]:
+    """The folders of processes with a manager for a campaign's workers, and their logs."""
+    if loaded.service is not None:
+        places = [loaded.service.folder]
+    else:  # alone, or with other files
+        places = [loaded.folder, loaded.folder / FILES_FOLDER]
+    return [(place, place / "logs" / "master.log") for place in places]
+
+
+def _modified(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
 def refused(case: Case) -> Iterator[Finding]:
     """Report workers that the master refused in this run or the last one."""
     if case.loaded is None:
         return
-    log = case.loaded.folder / "logs" / "master.log"
+    place, log = max(_logs_of_managers(case.loaded), key=lambda one: _modified(one[1]))
     if not log.is_file():
         return
-    when = "this run" if master(case.loaded.folder) else "the last run"
+    when = "this run" if master(place) else "the last run"
     found: list[tuple[str, RefusalKind | None, str]] = []
     for line in _end(log):
         if _BEGINS.match(line):
@@ -53,7 +72,7 @@ def refused(case: Case) -> Iterator[Finding]:
     time, kind, last = found[-1]
     count = "1 worker" if len(found) == 1 else f"{len(found)} workers"
     seen = f"the master refused {count} in {when}; the last at {time}: {last}"
-    folder = case.loaded.folder
+    folder = case.loaded.workforce_folder
     if kind is RefusalKind.PASSWORD:
         worker = ENGINE_PROGRAMS.get(case.engine or "", ("", "work_queue_worker"))[1]
         fix = f"give the workers a copy of {folder / 'password'}: {worker} --password FILE ..."
@@ -86,7 +105,7 @@ def hosts(case: Case) -> Iterator[Finding]:
     for _, path in sorted(found)[-_MAX_LOGS:]:
         with contextlib.suppress(OSError):
             for line in _end(path):
-                if said := _FAILED.search(line):
+                if said := _FAILED_PATTERN.match(line):
                     reasons[said[1]] += 1
     if not reasons:
         yield Finding("workers' hosts", "ok", f"no host failed its check, according to {folder}")
@@ -96,7 +115,7 @@ def hosts(case: Case) -> Iterator[Finding]:
     count = sum(reasons.values())
     seen = f"host checks that failed before a worker started: {count}; the last: {last}"
     fix = (
-        f"grep -r 'wqmaster worker:' {folder}; avoid such hosts with "
+        f"grep -r '^wqmaster worker:' {shlex.quote(str(folder))}; avoid such hosts with "
         "'workers: {requirements: ...}'"
     )
     yield Finding("workers' hosts", "warning", seen, fix, code=ErrorCode.HOSTS_FAILED)

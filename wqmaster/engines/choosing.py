@@ -93,8 +93,8 @@ def create(name: str, loaded: LoadedCampaign, slots: int, environ: Mapping[str, 
     catalog = asked.catalog or os.environ.get("CATALOG_HOST")
     if asked.name and not catalog:
         raise EngineError(
-            f"the project name '{asked.name}' needs a catalog; add 'catalog: HOST:PORT' to "
-            "'engine:', or export CATALOG_HOST",
+            f"{loaded.source.where('engine', 'name')}: the project name '{asked.name}' needs a "
+            "catalog; add 'catalog: HOST:PORT' to 'engine:', or export CATALOG_HOST",
             code=ErrorCode.CATALOG_MISSING,
         )
     setting = Setting(

@@ -26,6 +26,8 @@ _MAX_LOSSES_PER_TASK = 5
 _MESSAGE_TAIL_BYTES = 2000
 # Seconds until a task is tried again that could not be started.
 _PAUSE_SECONDS = 1.0
+# The memory of this machine.
+_MEMORY_MB = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
 _CACHE_PREFIX = "wqmaster-cache-"
 
 
@@ -112,12 +114,14 @@ class LocalEngine:
         self._start()
 
     def _queue(self, run: _Run) -> None:
-        insort(self._waiting, run, key=lambda run: -run.task.priority)
+        insort(self._waiting, run, key=lambda run: -run.task.rank)
 
     def _fits(self, task: Task) -> bool:
-        """Whether enough cores are free; a task that is too large for all of them runs alone."""
-        used = sum(run.task.cores for run in self._running.values())
-        return used + min(task.cores, self.cores) <= self.cores
+        """Whether enough cores and memory are free; a task that is too large for all runs alone."""
+        running = [run.task for run in self._running.values()]
+        cores = sum(one.cores for one in running) + min(task.cores, self.cores)
+        memory = sum(one.memory or 0 for one in running) + min(task.memory or 0, _MEMORY_MB)
+        return cores <= self.cores and memory <= _MEMORY_MB
 
     def _start(self) -> None:
         if time.monotonic() < self._paused_until:
@@ -145,9 +149,8 @@ class LocalEngine:
         run.output.clear()
         run.started = time.time()
         run.overdue = False
-        limit = run.task.time_limit_per_job
         run.process = subprocess.Popen(
-            [*self._prefix, "sh", "runner.sh", run.task.compression, str(limit)],
+            [*self._prefix, "sh", "runner.sh", *run.task.runner_arguments],
             cwd=run.sandbox,
             env={**self._environ, "WQMASTER_SOFTWARE": str(self._cache / "software")},
             stdin=subprocess.DEVNULL,

@@ -44,7 +44,7 @@ class Order:
     @property
     def command(self) -> str:
         """The command line that a worker runs."""
-        return f"exec sh runner.sh {self.task.compression} {self.task.time_limit_per_job}"
+        return f"exec sh runner.sh {' '.join(self.task.runner_arguments)}"
 
 
 @dataclass(frozen=True)

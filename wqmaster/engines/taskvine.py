@@ -120,7 +120,7 @@ class TaskVineManager(Manager):
         task, found = order.task, self._vine.Task(order.command)
         found.set_tag(task.id)
         found.set_category(order.category)
-        found.set_priority(task.priority)
+        found.set_priority(task.rank)
         found.set_cores(task.cores)
         if order.memory is not None:
             found.set_memory(order.memory)

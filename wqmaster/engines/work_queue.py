@@ -113,7 +113,7 @@ class WorkQueueManager(Manager):
         task, folder, found = order.task, order.folder, self._wq.Task(order.command)
         found.specify_tag(task.id)
         found.specify_category(order.category)
-        found.specify_priority(task.priority)
+        found.specify_priority(task.rank)
         found.specify_cores(task.cores)
         if order.memory is not None:
             found.specify_memory(order.memory)

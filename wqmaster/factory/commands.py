@@ -35,7 +35,7 @@ def answer(*command: str) -> str:
         )
     # condor_rm fails with this message if no job matches.
     if said.code and "matching specified constraint" not in said.text + said.errors:
-        why = no_schedd(said.text + said.errors) or said.last
+        why = no_schedd(said.text + said.errors) or said.last.removesuffix(".")
         raise EngineError(f"'{command[0]}' failed: {why}", code=ErrorCode.BATCH_SYSTEM_FAILED)
     return said.text
 

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from wqmaster.campaign.models import Campaign
+from wqmaster.campaign.task_sizes import MEMORY_PER_CORE_MB
 from wqmaster.campaign.workers import BatchWorkers
 
-# The default memory for each core of a worker, and the default disk for the whole worker.
-MEMORY_PER_CORE_MB = 2000
+# The default disk for a whole worker.
 DISK_MB = 4000
 # How much free disk a worker needs to start, by default.
 LEAST_DISK_MB = 100
@@ -30,8 +30,8 @@ def worker_size(campaign: Campaign) -> WorkerSize:
     if isinstance(workers, BatchWorkers):
         cores, memory, disk = workers.cores or job.cores, workers.memory, workers.disk
     room = [cores // job.cores]
-    if memory and job.memory:
-        room.append(memory // job.memory)
+    if memory and job.fixed_memory:
+        room.append(memory // job.fixed_memory)
     if disk and job.disk:
         room.append(disk // job.disk)
     slots = max(1, min(room))
@@ -39,7 +39,7 @@ def worker_size(campaign: Campaign) -> WorkerSize:
     return WorkerSize(
         cores=cores,
         slots=slots,
-        memory=memory or (job.memory or 0) * slots or MEMORY_PER_CORE_MB * cores,
+        memory=memory or (job.fixed_memory or 0) * slots or MEMORY_PER_CORE_MB * cores,
         disk=known_disk or DISK_MB,
         least_disk=known_disk or LEAST_DISK_MB,
     )

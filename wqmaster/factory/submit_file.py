@@ -1,4 +1,4 @@
-"""Workers as one HTCondor submit description, for access points where no process may stay.
+"""Workers as one HTCondor submit description, for access points where no process may keep running.
 
 HTCondor itself keeps the number of workers, by late materialization (HTCondor manual, "Submitting
 Lots of Jobs"): of the many jobs of one cluster, `max_materialize` exist at a time, of which
@@ -94,7 +94,7 @@ class SubmitFile:
                 "condor_qedit CLUSTER JobMaterializeLimit=N",
                 f"condor_rm -constraint {shlex.quote(waiting)}",
             ],
-            "resume": [f"condor_rm -constraint {shlex.quote(paused)}"],
+            "wake": [f"condor_rm -constraint {shlex.quote(paused)}"],
             "end": [f"condor_rm -constraint {shlex.quote(self.constraint)}", f"rm {PASSWORD}"],
             "afterwards": [f"{program} factory {self.campaign_file} --rotate-password"],
         }
@@ -107,7 +107,7 @@ class SubmitFile:
             "watch": "their number and state",
             "grow": "to N workers",
             "shrink": "to N workers; those that run stay until their wall time ends",
-            "resume": "after a lull, workers come back within the hour; or at once, with",
+            "wake": "workers return within an hour after a lull; to get them back at once:",
             "end": "all workers, also those that run; and the copy of the password",
             "afterwards": "on this computer: a copy that was left behind is then worthless",
         }
@@ -183,7 +183,7 @@ def submit_file(
         "# A held worker does not recover; one that was interrupted too often would be held.",
         f"periodic_remove = {_useless()}",
         "",
-        "# HTCondor itself keeps this number of workers, of which so many may wait.",
+        "# HTCondor itself maintains this number of workers; at most this many wait.",
         f"max_materialize = {workers.max}",
         f"max_idle = {min(workers.max, workers.per_cycle)}",
         f"queue {total}",

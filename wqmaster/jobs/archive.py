@@ -38,17 +38,14 @@ _STREAMS = ("stdout", "stderr")
 
 _BROKEN = (OSError, zlib.error, ValueError)
 
-# The runner starts programs with timeout(1), whose exit code is one of these if that fails.
+# The exit codes of a shell that cannot start a program.
 _NOT_STARTED_CODES = (126, 127)
-# The message of timeout(1) if it cannot start a program. It is replaced, since users do not know
-# about timeout(1).
-_SAID_BY_TIMEOUT = re.compile(
-    rb"^timeout: (?:failed to run command|can't execute) "
-    rb"(?:'|\xe2\x80\x98)(.*?)(?:'|\xe2\x80\x99)(?=: )",
-    re.MULTILINE,
+# What dash, bash and busybox say then, which users cannot relate to their programs.
+_SAID_BY_SHELL = re.compile(
+    rb"^(?:[^\n]*/)?runner\.sh: (?:exec: )?(?:line )?[0-9]+: (?:exec: )?(.*?)(?=: )", re.MULTILINE
 )
 _NOT_STARTED = rb"the program '\1' cannot be started"
-_MAX_MESSAGE_OF_TIMEOUT_BYTES = 10_000
+_MAX_MESSAGE_OF_SHELL_BYTES = 10_000
 
 
 def _opened(path: Path) -> tuple[IO[bytes], int]:
@@ -244,7 +241,7 @@ class Archive:
 
     def _found(self, path: str) -> ArchivedFile:
         place = self._members[path]
-        if self._manifest.sizes.get(path) != place.size:
+        if self._manifest.sizes.get(path, place.size) != place.size:
             raise ArchiveError(f"the size of '{path}' is wrong")
         return ArchivedFile(path, self._file, place, self._manifest.sums[path])
 
@@ -254,8 +251,8 @@ class Archive:
         said = files.get("stderr")
         if ran.exit_code in _NOT_STARTED_CODES and said is not None:
             # The message is at the beginning, and a long text takes long to search.
-            end = min(len(said), _MAX_MESSAGE_OF_TIMEOUT_BYTES)
-            files["stderr"] = _SAID_BY_TIMEOUT.sub(_NOT_STARTED, said[:end]) + said[end:]
+            end = min(len(said), _MAX_MESSAGE_OF_SHELL_BYTES)
+            files["stderr"] = _SAID_BY_SHELL.sub(_NOT_STARTED, said[:end]) + said[end:]
         return StepOutcome(
             name=ran.name,
             exit_code=ran.exit_code,
@@ -265,6 +262,7 @@ class Archive:
             software=ran.software,
             large=large,
             cut=self._manifest.cut.get((job, ran.name), {}),
+            memory=self._manifest.memory.get((job, ran.name)),
         )
 
     def close(self) -> None:

@@ -15,6 +15,11 @@ SHARED = "../shared"
 SOFTWARE_SCRIPT = "wqmaster.software.sh"
 _SOFTWARE_TIMEOUT_SECONDS = 1800
 
+# The time of a task that goes before half of those of its priority.
+_LONG_SECONDS = 3600.0
+# Until which share of its time the memory of a step must have been looked at.
+_SEEN_SHARE = 0.75
+
 _FILE_NAME = re.compile(r"^(?!\.\.?$)[A-Za-z0-9_.][A-Za-z0-9._-]*$")
 
 
@@ -110,8 +115,7 @@ class Job:
         for name, content in self.files.items():
             if not isinstance(content, bytes):
                 raise TypeError(f"the content of {name!r} must be bytes")
-            if check_file_name(name) == "job.sh":
-                raise ValueError("the file name job.sh is reserved for the runner")
+            check_file_name(name)
 
     def removed_before(self, position: int) -> tuple[str, ...]:
         """The files that the runner removes before the step at `position`.
@@ -147,6 +151,10 @@ class Asked:
     remedy: Mapping[str, Sequence[str]] = field(default_factory=dict)
     # The parts of the fingerprint (`Molecule.parts`); {} in a spool from an older version.
     computed: Mapping[str, Any] = field(default_factory=dict)
+    # The number with which its memory grows (`tasks.needs`), and the memory in MB that its task
+    # has; None if that is not stated.
+    size: float | None = None
+    memory: int | None = None
 
 
 @dataclass(frozen=True)
@@ -160,11 +168,28 @@ class Task:
     category: str = "default"
     cores: int = 1
     memory: int | None = None  # MB
+    # The memory, in MB, beyond which the runner ends a job; 0: it only measures; None: not even.
+    memory_limit: int | None = None
     disk: int | None = None  # MB
     compression: str = "none"  # compression of outputs.tar: "none" or "gzip"
     running_time_min: int | None = None  # the shortest time that the task takes, in seconds
     plain: bool = True  # whether the task has the campaign's resources, unchanged by a remedy
     priority: int = 0  # waiting tasks with a larger number go first
+    seconds: float = 0.0  # how long it is expected to take; 0: that is unknown
+
+    @property
+    def rank(self) -> float:
+        """The place of a waiting task: by its priority and, among equals, the longest first.
+
+        Short tasks fill the cores at the end better than long ones.
+        """
+        return self.priority + self.seconds / (self.seconds + _LONG_SECONDS)
+
+    @property
+    def runner_arguments(self) -> tuple[str, ...]:
+        """The arguments with which runner.sh runs the task."""
+        limit = () if self.memory_limit is None else (str(self.memory_limit),)
+        return (self.compression, str(self.time_limit_per_job), *limit)
 
     @property
     def time_limit(self) -> int:
@@ -195,6 +220,14 @@ class LargeFile(Protocol):
 
 
 @dataclass(frozen=True)
+class MemoryUse:
+    """How much memory a step used, as its runner saw it from time to time."""
+
+    megabytes: float
+    until: float  # how long after the start of the step that was last looked at, in seconds
+
+
+@dataclass(frozen=True)
 class StepOutcome:
     """The exit status and the files that one step returned."""
 
@@ -208,6 +241,7 @@ class StepOutcome:
     large: Mapping[str, LargeFile] = field(default_factory=dict)
     # The original sizes in bytes of the files in `files` that lack their middle parts.
     cut: Mapping[str, int] = field(default_factory=dict)
+    memory: "MemoryUse | None" = None  # None if it was not measured
 
     @property
     def names(self) -> set[str]:
@@ -226,3 +260,16 @@ class Outcome:
 
     host: str
     steps: tuple[StepOutcome, ...]
+
+    @property
+    def memory(self) -> float | None:
+        """The memory that the job used, in MB; None if the runner did not look at it late enough.
+
+        A step that was looked at early may have used more afterwards.
+        """
+        used = [
+            step.memory.megabytes
+            for step in self.steps
+            if step.memory is not None and step.memory.until >= _SEEN_SHARE * step.wall_time
+        ]
+        return max(used) if used and len(used) == len(self.steps) else None

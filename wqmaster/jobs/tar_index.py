@@ -13,7 +13,7 @@ from typing import IO, NamedTuple
 _BLOCK_BYTES = 512
 # A bundle has at most 1,000 jobs, each of which returns a few dozen files.
 MAX_MEMBERS = 60_000
-# A name is JOB/STEP/FILE. The file system of the worker permits 255 bytes in STEP and FILE.
+# A name is JOB.STEP/FILE. The file system of the worker permits 255 bytes in STEP and FILE.
 MAX_NAME_BYTES = 1_000
 # A header that only extends the next one; it holds a name and a few numbers.
 _MAX_EXTENSION_BYTES = 16_384

@@ -6,7 +6,7 @@ import tarfile
 from collections.abc import Mapping, Sequence
 
 from wqmaster.jobs.archive import Archive
-from wqmaster.jobs.job import SHARED, SOFTWARE, SOFTWARE_SCRIPT, Execution, Job, Supply
+from wqmaster.jobs.job import SOFTWARE, SOFTWARE_SCRIPT, Execution, Job, Supply
 
 __all__ = ["Archive", "job_script", "pack"]
 
@@ -39,8 +39,8 @@ def _line(step: Execution, removed: Sequence[str], supplies: Mapping[str, Supply
     return f"{_use(program, supplies)} && {called}"
 
 
-def job_script(job: Job) -> str:
-    """The text of job.sh: calls of the runner's `step`, which end at the first failure.
+def job_script(job: Job, number: int = 0) -> str:
+    """The part of jobs.sh for a job: calls of the runner's `step`, which end at the first failure.
 
     The job runs in the folder of its last step.
     """
@@ -49,35 +49,30 @@ def job_script(job: Job) -> str:
         _line(step, job.removed_before(position), supplies)
         for position, step in enumerate(job.steps)
     ]
-    lines = f"enter {job.steps[-1].name}\n" + " &&\n".join(calls) + "\n"
-    if not supplies:
-        return lines
-    return f'[ -n "${{software-}}" ] || . "$top/shared/{SOFTWARE_SCRIPT}"\n{lines}'
+    source = f'[ -n "${{software-}}" ] || . "$top/shared/{SOFTWARE_SCRIPT}"\n' if supplies else ""
+    return f"job {number} {job.steps[-1].name}\n{source}" + " &&\n".join(calls) + "\n"
 
 
 def pack(jobs: Sequence[Job], most_bytes: int | None = None) -> bytes:
-    """The content of inputs.tar: a folder for each job, with job.sh and a folder for each step.
+    """The content of inputs.tar: jobs.sh, and a folder JOB.STEP for each step of each job.
 
-    The folders of jobs are numbered from 0 in the order of `jobs`, and the folder of the last step
-    has the job's files. `shared` in a job's folder is a link to the shared inputs, which are beside
-    the jobs. Of a standard output that is longer than `most_bytes`, only the beginning and the end
-    come back; None: the runner's default.
+    Jobs are numbered from 0 in the order of `jobs`, and the folder of the last step has the job's
+    files. The folder `shared`, with the shared inputs, is beside these folders. Of a standard
+    output that is longer than `most_bytes`, only the beginning and the end come back; None: the
+    runner's default.
     """
     bound = "" if most_bytes is None else f"bound={most_bytes}\n"
+    script = bound + "".join(job_script(job, number) for number, job in enumerate(jobs))
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        _add(tar, "jobs.sh", script.encode())
         for number, job in enumerate(jobs):
-            _add(tar, f"{number}/job.sh", (bound + job_script(job)).encode())
             for step in job.steps:
-                folder = tarfile.TarInfo(f"{number}/{step.name}")
+                folder = tarfile.TarInfo(f"{number}.{step.name}")
                 folder.type, folder.mode = tarfile.DIRTYPE, 0o700
                 tar.addfile(folder)
-            if job.inputs:
-                link = tarfile.TarInfo(f"{number}/shared")
-                link.type, link.linkname = tarfile.SYMTYPE, SHARED
-                tar.addfile(link)
             for name, content in job.files.items():
-                _add(tar, f"{number}/{job.steps[-1].name}/{name}", content)
+                _add(tar, f"{number}.{job.steps[-1].name}/{name}", content)
     return buffer.getvalue()
 
 

@@ -25,6 +25,7 @@ from wqmaster.database.reasons import reason
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import BadDocument, DatabaseError, Defect, StructureError
 from wqmaster.jobs.molecule import Document, coincidence, from_document, lookup, shown_id
+from wqmaster.offline.refused_records import RefusedFile, RefusedRecord
 from wqmaster.structures.base import Note, Options, Record, Refused
 from wqmaster.structures.formats import records_of, stem
 
@@ -43,18 +44,6 @@ class Naming:
 
     prefix: str | None = None  # PREFIX in PREFIX-NUMBER; default: the file's name
     id_from: str | None = None  # "title", "hash", or the name of a field; default: PREFIX-NUMBER
-
-
-@dataclass(frozen=True)
-class RefusedRecord:
-    """A record that was not imported."""
-
-    number: int  # counted from 1
-    # The record's first line, counted from 1; None if the file has no lines of text.
-    line: int | None
-    title: str
-    why: str
-    place: str  # number, line and title, for messages
 
 
 @dataclass
@@ -135,7 +124,7 @@ class Importer:
             tempfile.TemporaryFile(dir=self._scratch) as spool,
             tempfile.NamedTemporaryFile(dir=self._scratch, delete=False) as table,
         ):
-            refused = _RefusedFile(path, self._here) if self._skip_bad else None
+            refused = RefusedFile(path, self._here) if self._skip_bad else None
             ids = _Ids(Path(table.name))
             try:
                 for record in self._checked(path, account, ids):
@@ -225,7 +214,7 @@ class Importer:
             elif same:
                 account.there += 1
             else:
-                record.refuse(
+                record.refuse_id(
                     f"record {number} has the same _id {shown_id(document['_id'])}; choose "
                     "distinct ids with --id-from or --prefix"
                 )
@@ -247,7 +236,7 @@ class Importer:
                 elif differs and self._naming.id_from == _HASH:
                     record.notes.add(Note.REPEATED)
                 elif differs:
-                    record.refuse(
+                    record.refuse_id(
                         f"the collection {self._store.documents.full_name} has a different "
                         f"document {shown_id(document['_id'])} ('{differs}' differs); choose other "
                         "ids with --prefix or --id-from"
@@ -257,12 +246,12 @@ class Importer:
                 account.there += len(record.documents) - len(new)
                 record.documents = new
 
-    def _note(self, account: Account, record: Record, refused: "_RefusedFile | None") -> None:
+    def _note(self, account: Account, record: Record, refused: RefusedFile | None) -> None:
         account.notes.update(record.notes)
         if record.why is None:
             return
         account.refused += 1
-        one = RefusedRecord(record.number, record.line, record.title, record.why, record.place)
+        one = RefusedRecord.of(record, record.why)
         if len(account.first_refused) < MAX_SHOWN:
             account.first_refused.append(one)
         if refused is not None:
@@ -352,49 +341,3 @@ class _Ids:
     def close(self) -> None:
         """Close the file with the ids, which deletes it."""
         self._connection.close()
-
-
-class _RefusedFile:
-    """Writes refused records to new files in the working folder; never overwrites a file."""
-
-    def __init__(self, source: Path, folder: Path) -> None:
-        self._source = source
-        self._folder = folder
-        self._records: IO[bytes] | None = None
-        self._reasons: IO[str] | None = None
-        self._paths: tuple[Path | None, Path | None] = (None, None)
-
-    def add(self, record: Record, refused: RefusedRecord) -> None:
-        """Write a record as it stands in its file, and the reason for refusing it."""
-        if self._reasons is None:
-            path = _free(self._folder, f"{stem(self._source)}.refused", ".txt")
-            self._reasons = path.open("x", encoding="utf-8")
-            self._paths = (None, path)
-        self._reasons.write(f"{refused.place}: {refused.why}\n")
-        if not record.raw:
-            return
-        if self._records is None:
-            ending = self._source.name.removeprefix(stem(self._source))
-            ending = ending.removesuffix(".gz").removesuffix(".bz2").removesuffix(".xz")
-            path = _free(self._folder, f"{stem(self._source)}.refused", ending)
-            self._records = path.open("xb")
-            self._paths = (path, self._paths[1])
-        self._records.write(record.raw)
-
-    def close(self) -> tuple[Path | None, Path | None]:
-        """Close the files, and return the paths of the records and of the reasons."""
-        for file in (self._records, self._reasons):
-            if file is not None:
-                file.close()
-        return self._paths
-
-
-def _free(folder: Path, name: str, ending: str) -> Path:
-    """An unused path in `folder`."""
-    for count in itertools.count(1):
-        path = folder / f"{name}{'' if count == 1 else f'-{count}'}{ending}"
-        if not path.exists():
-            return path
-    raise StructureError(
-        f"every file name like {name}{ending} is in use", code=ErrorCode.FOLDER_UNUSABLE
-    )

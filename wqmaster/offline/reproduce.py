@@ -64,7 +64,7 @@ def reproduced(recipe: Recipe, store: Store, document: Document) -> Reproduction
         raise NothingMatches(
             f"document {document['_id']!r} has no result in {store.documents.full_name}, field "
             f"{store.campaign.output_key}",
-            code=ErrorCode.DOCUMENT_NOT_FOUND,
+            code=ErrorCode.RESULT_NOT_FOUND,
         )
     try:
         molecule = from_document(document, store.campaign.molecule)

@@ -65,8 +65,12 @@ def _tail(step: StepOutcome) -> str:
     return "\n".join(text.decode(errors="replace").strip().splitlines()[-_TAIL_LINES:])
 
 
-def _by_exit_code(step: StepOutcome) -> Failure | None:
-    """The failure shown by the time limit, the exit code or stderr; None if they show none."""
+def _by_exit_code(step: StepOutcome, memory: int | None) -> Failure | None:
+    """The failure shown by the time limit, the exit code or stderr; None if they show none.
+
+    `memory` is how much memory the job could use, in MB, if that is known. The runner ends a
+    program that uses more, or the operating system does.
+    """
     if step.timed_out:
         return Failure(FailureClass.TIME_LIMIT, "the job reached its time limit")
     errors = step.tail("stderr", _TAIL_BYTES).decode(errors="replace")
@@ -83,6 +87,13 @@ def _by_exit_code(step: StepOutcome) -> Failure | None:
         return Failure(FailureClass.DISK_FULL, last)
     if step.exit_code and any(words in errors for words in _OVER_QUOTA):
         return Failure(FailureClass.DISK_LIMIT, last)
+    if step.exit_code == _KILLED_CODE and memory is not None and step.memory is not None:
+        used = step.memory.megabytes
+        if used > memory:
+            return Failure(
+                FailureClass.MEMORY,
+                f"the job used {used:,.0f} MB of memory, more than the {memory:,} MB that it had",
+            )
     if step.exit_code == _KILLED_CODE:
         return Failure(FailureClass.KILLED, "the program was killed (SIGKILL)")
     return None
@@ -96,7 +107,7 @@ def _step_failure(
     `passed` is the file with the geometry from which a later step starts. Without `asked`, the
     output is not compared with what a job was asked to compute.
     """
-    failure = _by_exit_code(step) or _too_large(step, wanted)
+    failure = _by_exit_code(step, asked.memory if asked else None) or _too_large(step, wanted)
     diagnosis = wanted.diagnosis
     if failure is None and diagnosis is not None:
         try:

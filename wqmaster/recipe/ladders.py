@@ -78,8 +78,13 @@ def ladders_of(loaded: LoadedCampaign, traits: Traits, step: str) -> Ladders:
     campaign = loaded.campaign
     if campaign.remedies is False:
         return {}
-    memory, disk = campaign.resources.memory, campaign.resources.disk
+    memory, disk = campaign.resources.first_memory, campaign.resources.disk
     own = {FailureClass.DISK_LIMIT: (traits.rung(name="disk_2x", disk=2),), **traits.ladders}
+    is_learned = campaign.resources.learned_memory is not None
+    if is_learned:
+        # What is learned can be too little for any program.
+        more = (traits.rung(name=f"memory_{factor}x", memory=factor) for factor in (2, 4))
+        own = {FailureClass.MEMORY: tuple(more), **own}
     ladders: dict[FailureClass, list[Rung]] = {
         # An unknown amount of memory or disk cannot be multiplied.
         kind: [rung for rung in ladder if not _unknown(rung, memory, disk)]
@@ -108,7 +113,7 @@ def ladders_of(loaded: LoadedCampaign, traits: Traits, step: str) -> Ladders:
                     *keys,
                 )
             ladders[kind].append(rung)
-    if campaign.workers.on_this_machine and memory is not None:
+    if campaign.workers.on_this_machine and memory is not None and not is_learned:
         # A task that needs more memory than this machine has would wait forever.
         most = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
         ladders = {

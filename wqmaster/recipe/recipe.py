@@ -23,7 +23,8 @@ from wqmaster.recipe.task_function import TaskFunction, blaming
 from wqmaster.software.supplies import keep
 from wqmaster.tasks import stages
 from wqmaster.tasks.base import Software, StepRequest
-from wqmaster.tasks.calling import called, listed
+from wqmaster.tasks.calling import called, listed, needs
+from wqmaster.tasks.needs import Needs
 from wqmaster.tasks.program import Program
 
 _STREAMS = frozenset({"stdout", "stderr"})
@@ -98,6 +99,7 @@ class Recipe:
     fields: tuple[str, ...] | None
     # Warnings about the steps, each with its file and line.
     warnings: tuple[str, ...] = ()
+    ignored: str | None = None  # which keys of the campaign file have no effect
     checks: Checks = NO_CHECKS
 
     @property
@@ -135,10 +137,12 @@ class Recipe:
         molecule: Molecule,
         remedies: Remedies = NO_REMEDIES,
         rescued: Mapping[str, Mapping[str, bytes]] | None = None,
+        memory: int | None = None,
     ) -> Job:
         """Build the job for `molecule`. Exceptions from a user's task function pass through.
 
-        `rescued` maps steps to the files that a failed attempt left.
+        `rescued` maps steps to the files that a failed attempt left. `memory` is how much memory
+        the job gets, in MB, if that is learned.
 
         Raises:
             BadDocument: the document lacks something that the steps need.
@@ -158,8 +162,10 @@ class Recipe:
                 for name, request in requests.items()
             }
             if software.memory is not None:
-                memory = int(software.memory * remedies.factors.memory)
-                software = replace(software, memory=memory)
+                more = int(software.memory * remedies.factors.memory)
+                software = replace(software, memory=more)
+        if memory is not None:
+            software = replace(software, memory=memory)
         jobs = []
         for function in self.functions:
             wanted = [step.request.name for step in self.of(function)]
@@ -258,6 +264,20 @@ class Recipe:
                 with blaming(self.loaded, step.function):
                     called(step.function.traits, "inspect", molecule, step.request.options)
         self.checks.inspect(molecule)
+
+    def needs(self, molecule: Molecule) -> Needs:
+        """What the job for `molecule` needs: of each kind, what the most demanding step does.
+
+        Raises:
+            CampaignError: the trait `needs` raised or returned something wrong.
+        """
+        found = []
+        for step in self.steps:
+            with blaming(self.loaded, step.function):
+                traits, options = step.function.traits, step.request.options
+                found.append(needs(traits, molecule, options, self.software.cores))
+        memory = [one.memory for one in found if one.memory is not None]
+        return Needs(max(one.size for one in found), max(memory, default=None))
 
     def asked_of(self, molecule: Molecule, attempt: int = 1, plan: Plan | None = None) -> Asked:
         """The record of what the job for `molecule` is asked to compute."""

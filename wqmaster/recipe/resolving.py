@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from pydantic import BaseModel, ValidationError
 
+from wqmaster.campaign.ignored import keys_ignored
 from wqmaster.campaign.loading import LoadedCampaign, describe
 from wqmaster.campaign.models import Step, nearest
 from wqmaster.errors import CampaignError
@@ -252,16 +253,18 @@ class _Resolver:
     def parsers(
         self, step: Step, keys: tuple[str | int, ...], program: Program | None
     ) -> Iterable[ParserCall]:
-        seen: set[str] = set()
+        seen: dict[str, tuple[str | None, str]] = {}
         for file, name, place in _listed(step):
             try:
                 function = resolve_parser(name, program)
             except ValueError as error:
                 raise self.error(str(error), *keys, *place) from error
             stored = name.rpartition(".")[2]
+            if seen.get(stored) == (file, name):
+                raise self.error(f"the parser '{name}' is listed twice; remove one", *keys, *place)
             if stored in seen or stored == "_run":
                 raise self.error(f"two values would be stored as '{stored}'", *keys, *place)
-            seen.add(stored)
+            seen[stored] = file, name
             if file is None and not hasattr(function, "files"):
                 where = self.loaded.source.where("campaign_config", *keys, *place)
                 called = name if "." in name or program is None else f"{program.module_name}.{name}"
@@ -297,7 +300,7 @@ def resolve(loaded: LoadedCampaign, *, runs: bool = True) -> Recipe:
     software = Software(
         commands={name: program.command for name, program in campaign.software.items()},
         cores=campaign.resources.cores,
-        memory=campaign.resources.memory,
+        memory=campaign.resources.fixed_memory,
         beside=beside,
         cache=loaded.folder / "cache",
         supplies=supplies(loaded) if runs else {},
@@ -335,13 +338,15 @@ def resolve(loaded: LoadedCampaign, *, runs: bool = True) -> Recipe:
     ours = all(is_ours(function.name) for function in functions)
     return Recipe(
         steps=steps,
-        software=software,
+        # What the first jobs get; in a run, the memory of each job is learned.
+        software=replace(software, memory=campaign.resources.first_memory),
         hash=steps[-1].hash,
         ladders=job_ladders(loaded, {step.request.name: step.function.traits for step in steps}),
         loaded=loaded.completed(fields, any(function.traits.molecule for function in functions)),
         target=hash_of(target),
         fields=tuple(sorted(set(fields))) if ours else None,
         warnings=tuple(resolver.warnings),
+        ignored=keys_ignored(loaded),
         checks=checking.resolved(loaded),
     )
 

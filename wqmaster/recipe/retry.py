@@ -33,6 +33,7 @@ class Past:
     retried: bool = False
     recipe: str | None = None  # the recipe's hash
     molecule: str | None = None  # the molecule's fingerprint; None if there was no molecule
+    memory: int | None = None  # the memory in MB that the job had; None if it was not stated
 
 
 def plan_of(value: Any) -> dict[str, tuple[str, ...]]:

@@ -47,6 +47,7 @@ from wqmaster.run.other_names import where_else
 from wqmaster.run.outward import Outward
 from wqmaster.run.programs import check_programs
 from wqmaster.run.progress import Progress, RunState
+from wqmaster.run.service.running import check_not_served
 from wqmaster.run.spool import Spool
 from wqmaster.run.staff import Staff
 from wqmaster.software import osdf
@@ -249,6 +250,8 @@ def run(
     if name == "local" or campaign.workers.on_this_machine:
         check_programs(recipe)
     folder = loaded.folder
+    if staff is None:
+        check_not_served(loaded)
     campaign_folder.enter(loaded)
     raise_descriptor_limit()
     with contextlib.ExitStack() as stack:
@@ -267,7 +270,7 @@ def run(
         store.prepare()
         archived = spool.keeps_results
         noted = recipe_guard.check(store, recipe, archived=archived)
-        progress.notes = [*recipe.warnings, *map(str, noted)]
+        progress.notes = [*recipe.warnings, *filter(None, [recipe.ignored]), *map(str, noted)]
         forbidden = why_not_here("the master")
         if forbidden is not None:
             progress.notes.append(forbidden)

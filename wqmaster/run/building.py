@@ -1,7 +1,7 @@
 """Build jobs from the documents that the feed supplies, or record why that is impossible."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import BadDocument, Defect
@@ -12,6 +12,7 @@ from wqmaster.recipe import retry
 from wqmaster.recipe.recipe import JobUnfit, Recipe
 from wqmaster.recipe.retry import Remedies
 from wqmaster.run.feed import Fed
+from wqmaster.run.memory_needs import MemoryNeeds
 from wqmaster.run.spool import Spool
 from wqmaster.system.passing import can_pass
 from wqmaster.system.tracebacks import told
@@ -26,6 +27,7 @@ class Built:
     asked: Asked
     job: Job
     remedies: Remedies
+    memory: int | None = None  # in MB, if it is learned
 
 
 def class_of(defect: Defect) -> FailureClass:
@@ -67,8 +69,9 @@ def record_of(entry: Fed, recipe: Recipe, kind: FailureClass, message: str) -> D
 class Builder:
     """Builds the jobs of a campaign."""
 
-    def __init__(self, recipe: Recipe, spool: Spool) -> None:
+    def __init__(self, recipe: Recipe, spool: Spool, memory: MemoryNeeds) -> None:
         self._recipe = recipe
+        self._memory = memory
         self._spool = spool
         self._has_built = False
 
@@ -90,10 +93,13 @@ class Builder:
             past = entry.history.of(recipe.hash, molecule.fingerprint)
             remedies = retry.remedies(recipe.ladders, retry.decide(recipe.ladders, past).plan)
             try:
-                job = recipe.build(molecule, remedies, self.rescued(entry, molecule, remedies))
+                needs = recipe.needs(molecule)
+                memory = self._memory.asked(needs, past, remedies.factors.memory)
+                rescued = self.rescued(entry, molecule, remedies)
+                job = recipe.build(molecule, remedies, rescued, memory)
                 asked = recipe.asked_of(molecule, entry.attempt, remedies.plan)
                 self._has_built = True
-                return Built(asked, job, remedies)
+                return Built(replace(asked, size=needs.size), job, remedies, memory)
             except BadDocument as error:
                 kind, message = class_of(error.defect), error.message
             except JobUnfit as error:

@@ -31,6 +31,10 @@ _MAX_TASK_SECONDS = 60.0
 _MAX_TASK_BYTES = 64 << 20
 # What the runner takes for each job besides the program, in seconds.
 _RUNNER_SECONDS = 0.005
+# How long a task may be at most, as a share of the time that a worker stays: later, it gets none.
+_STAY_SHARE = 0.5
+# How many standard deviations above the median few tasks exceed.
+_DEVIATIONS = 2.0
 # In how many tasks the share of a slot is divided.
 _SHARES_PER_SLOT = 2
 # How much a new task counts in the average size of a job's files.
@@ -43,11 +47,15 @@ class Bundling:
     """Decides how many jobs the next tasks get, in one campaign.
 
     `times` are those of jobs without remedies. `most_slots` is the largest number of tasks that
-    workers will run at the same time, if that is known.
+    workers will run at the same time, and `walltime` how long a worker stays, in seconds, if that
+    is known.
     """
 
-    def __init__(self, times: RunTimes, most_slots: int | None = None) -> None:
+    def __init__(
+        self, times: RunTimes, most_slots: int | None = None, walltime: int | None = None
+    ) -> None:
         self._times = times
+        self._walltime = walltime
         self._most_slots = most_slots
         self._slots = 0  # at the last count
         self._job_bytes: float | None = None
@@ -103,9 +111,25 @@ class Bundling:
 
     def _time(self, bundle: Bundle) -> float:
         """How long a task is to take, in seconds."""
-        if bundle.time is not None:
-            return bundle.time
-        return min(_MAX_TASK_SECONDS, max(_MIN_TASK_SECONDS, _SECONDS_PER_SLOT * self._slots))
+        usual = min(_MAX_TASK_SECONDS, max(_MIN_TASK_SECONDS, _SECONDS_PER_SLOT * self._slots))
+        wanted = usual if bundle.time is None else bundle.time
+        return wanted if self._walltime is None else min(wanted, _STAY_SHARE * self._walltime)
+
+    def expected(self, sizes: Sequence[int]) -> tuple[float, float] | None:
+        """What jobs for molecules with these numbers of atoms take together, in seconds.
+
+        Returns:
+            the median, and what few tasks exceed, but no more than a worker can have left; None if
+            too few times are known.
+        """
+        each = [one for size in sizes if (one := self._times.expected(size)) is not None]
+        if len(each) < len(sizes):
+            return None
+        seconds = sum(one.value for one in each)
+        most = sum(one.at_most(_DEVIATIONS) for one in each)
+        if self._walltime is not None:
+            most = min(most, _STAY_SHARE * self._walltime)
+        return seconds, most
 
     def groups(self, bundle: Bundle, jobs: Sequence[tuple[str, int]]) -> list[int]:
         """Divide documents into tasks; return the number of documents of each task, in order.
@@ -119,7 +143,7 @@ class Bundling:
             expected = None
             if not isinstance(bundle.size, int):
                 expected = self._times.expected(natoms)
-            took = 0.0 if expected is None else expected.seconds + _RUNNER_SECONDS
+            took = 0.0 if expected is None else expected.value + _RUNNER_SECONDS
             if size and (size >= min(most, cap) or seconds + took > limit):
                 groups.append(size)
                 size, seconds, most = 0, 0.0, len(jobs)

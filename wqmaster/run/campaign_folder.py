@@ -5,7 +5,7 @@ from pathlib import Path
 
 from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.errors import FolderError
-from wqmaster.system.files import check_writable
+from wqmaster.system.files import check_writable, why_no_folder
 from wqmaster.system.private import Access, access_of, make_folder
 
 
@@ -45,13 +45,10 @@ def enter_service(folder: Path, loaded: LoadedCampaign) -> None:
 
 
 def _prepare(folder: Path, access: Access, *, default: bool) -> None:
-    if os.path.lexists(folder):
-        check_writable(folder)  # before anything is written into it
     try:
+        if os.path.lexists(folder):  # an OSError here, if the name is too long
+            check_writable(folder)  # before anything is written into it
         make_folder(folder, access, default=default)
     except OSError as error:
-        raise FolderError(
-            f"cannot write to the folder {folder} ({error.strerror or error}); make it "
-            "writable, or name another one with 'folder:' in the campaign file"
-        ) from error
+        raise FolderError(why_no_folder(folder, error)) from error
     check_writable(folder)

@@ -96,7 +96,8 @@ class CanaryMeter:
                 retries_go_on=True,
             )
         reason = (
-            f"waiting for the first {self._jobs} documents, {self._decided} of which have a verdict"
+            f"waiting for the first {self._jobs} documents ({self._decided} have ended); the rest "
+            "follows by itself"
         )
         return Hold(HoldKind.CANARY, reason, is_routine=True, retries_go_on=True)
 
@@ -132,5 +133,5 @@ def _limit(canary: Canary) -> int:
 
 
 def good_enough(canary: Canary) -> int:
-    """How many results show that the canary could not fail any more."""
+    """How many results show that the canary can no longer fail."""
     return canary.jobs - _limit(canary) + 1

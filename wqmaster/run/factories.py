@@ -27,6 +27,7 @@ from wqmaster.run import campaign_folder
 from wqmaster.run.assembly import mongod, opened
 from wqmaster.run.hiring import local_count, worker_environment
 from wqmaster.run.programs import asked_for_version
+from wqmaster.run.service.running import runs_campaign
 from wqmaster.software import osdf
 from wqmaster.software.pack.making import glibc_of
 from wqmaster.system import credentials, elf
@@ -161,6 +162,13 @@ def _manager(loaded: LoadedCampaign) -> tuple[str, Address | Project]:
         with contextlib.suppress(NothingMatches), opened(loaded, existing=True) as store:
             live = store.presence.published()
         if live is None or not live.get("port"):
+            if runs_campaign(loaded):
+                command = f"{this_command()} resume {loaded.typed}"
+                raise CampaignError(
+                    f"the campaign is not running, although its service is; '{command}' continues "
+                    "it after a drain",
+                    code=ErrorCode.MASTER_NOT_RUNNING,
+                )
             if campaign.workers.managed:
                 command = run_command(loaded.source.path)
                 message = f"the campaign is not running; '{command}' starts it and its factory"
@@ -215,7 +223,12 @@ def start_factory(loaded: LoadedCampaign, plan: Plan) -> dict[str, Any]:
     """
     campaign_folder.enter(loaded)
     check_writable(loaded.workforce_folder)
-    return factory.start(plan, loaded.workforce_folder, worker_environment(loaded))
+    try:
+        return factory.start(plan, loaded.workforce_folder, worker_environment(loaded))
+    except EngineError as error:
+        if error.code is ErrorCode.BATCH_SYSTEM_FAILED:
+            error.message += f"; see '{this_command()} doctor {loaded.typed}'"
+        raise
 
 
 def rotate_password(loaded: LoadedCampaign) -> Path:

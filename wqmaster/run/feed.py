@@ -198,7 +198,7 @@ class Feed:
 
 
 def fed(document: Document, history: History, campaign: Campaign) -> Fed:
-    """A fetched document as it is fed."""
+    """The form in which a fetched document is passed to the run."""
     attempt = history.attempts + 1
     try:
         molecule = from_document(document, campaign.molecule)

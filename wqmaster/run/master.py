@@ -108,8 +108,9 @@ class Master:
             after=after,
             mended=progress.reopen,
         )
-        self._bundling = Bundling(self._stragglers.times, most_slots)
+        self._bundling = Bundling(self._stragglers.times, most_slots, self._campaign.walltime)
         self._sender = Sender(token, recipe, spool, engine, self._flights, self._bundling)
+        progress.memory = self._sender.memory.published
         self._unbuilt = Unbuilt(store.ledger, self._link, self._gates, progress)
         self._troubles = Troubles(
             progress, self._link, collectors, engine, self._upkeep, self._workers
@@ -329,7 +330,7 @@ class Master:
         self._gates.ended(ended)
         self.hosts.ended(ended)
         self._stragglers.ended(ended)
-        self._bundling.ended(job.key for job in ended.jobs)
+        self._sender.ended(ended)
         for job in ended.jobs:
             failure = job.failure
             self._flights.land(job.key, again=failure is not None and not failure.final)

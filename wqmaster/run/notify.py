@@ -125,10 +125,12 @@ class Notifier:
         if self._was_quiet or now < self._ended_at + self._settings.quiet:
             return None
         self._was_quiet = True
+        left = f"{progress.sent:,} are waiting or running" if progress.sent else "some are left"
+        workers = progress.stats.workers
         return (
             EventKind.QUIET,
-            f"no job has ended for {duration(now - self._ended_at)}, although {progress.sent:,} "
-            f"are in flight on {progress.stats.workers:,} workers",
+            f"no job has ended for {duration(now - self._ended_at)}, although {left}, with "
+            f"{workers:,} worker{'' if workers == 1 else 's'}",
         )
 
     def _passed(

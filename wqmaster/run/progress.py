@@ -84,6 +84,7 @@ class Progress:
     done: int = 0  # documents with a result from this run
     warned: int = 0  # those of them about which a check warns
     sent: int = 0  # jobs that the engine has, running or waiting for a worker
+    on_workers: int | None = None  # those of them on workers; None if they were not counted
     spooled: int = 0  # jobs that have returned and are not yet committed
     spooled_bytes: int = 0  # the files of these jobs
     # When the first task returned that is not yet committed, in seconds of `time.monotonic`.
@@ -106,6 +107,7 @@ class Progress:
     slow: Sequence[Slow] = ()  # running tasks that take much longer than expected
     hosts_running: int = 0  # hosts on which tasks run
     hosts: Callable[[], Mapping[str, Any]] = dict  # the hosts for `status --hosts`
+    memory: Callable[[], Mapping[str, Any]] = dict  # what is known of the memory of jobs
     stage: str | None = None  # what this run is a part of, such as an audit
     limit_left: int | None = None  # documents that may still be fed; None: no limit
 
@@ -157,7 +159,9 @@ class Progress:
 
     @property
     def running(self) -> int:
-        """Jobs on workers, estimated from the share of the engine's tasks that are running."""
+        """Jobs on workers; if unknown, estimated from the share of running tasks."""
+        if self.on_workers is not None:
+            return self.on_workers
         tasks = self.stats.running + self.stats.waiting
         return round(self.sent * self.stats.running / tasks) if tasks else 0
 
@@ -188,7 +192,7 @@ class Progress:
     def outcome(self) -> str:
         """How the run has ended, in words."""
         if self.state is RunState.FINISHED and self.limit_left == 0 and self.left:
-            return "finished at its limit, with documents left"
+            return "reached --limit; documents are left"
         return str(self.state)
 
     @property
@@ -227,6 +231,7 @@ class Progress:
             "hold": self.hold.published() if self.hold else None,
             "hosts": self.hosts(),
             "slow": stragglers.published(self.slow),
+            "memory": self.memory(),
             "port": self.port,
             "listens_on": self.host,
             **({"workers_of": self.workers_of} if self.workers_of else {}),

@@ -1,7 +1,8 @@
 """Make tasks of the documents that the feed supplies, and submit them to the engine."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from wqmaster.database.attempts import key_of
 from wqmaster.engines.base import Engine
@@ -11,8 +12,10 @@ from wqmaster.jobs.molecule import Document
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run.building import Builder, Built, GivenUp
 from wqmaster.run.bundling import Bundling
+from wqmaster.run.collector.messages import Ended
 from wqmaster.run.feed import Fed
 from wqmaster.run.flights import Flights
+from wqmaster.run.memory_needs import MemoryNeeds, most_of
 from wqmaster.run.spool import Spool
 
 
@@ -46,16 +49,26 @@ class Sender:
         self._engine = engine
         self._flights = flights
         self._bundling = bundling
-        self._builder = Builder(recipe, spool)
+        self.memory = MemoryNeeds(self._campaign)
+        self._builder = Builder(recipe, spool, self.memory)
         self._count = 0
 
     def follow(self, recipe: Recipe) -> None:
         """Use another form of the recipe from now on."""
         self._campaign = recipe.loaded.campaign
+        self.memory.follow(self._campaign)
         self._builder.follow(recipe)
+
+    def ended(self, task: Ended) -> None:
+        """Take note of how the jobs of a task ended."""
+        self._bundling.ended(job.key for job in task.jobs)
+        self.memory.ended(task)
 
     def send(self, fed: Sequence[Fed]) -> Sent:
         """Submit tasks for `fed`, as `bundle` demands. A job with a remedy is a separate task.
+
+        The largest molecules come first, so that none is left alone at the end, and those of a task
+        need similar amounts of memory.
 
         If a job cannot be written, the rest is postponed, and nothing of it is left in the spool.
 
@@ -76,6 +89,7 @@ class Sender:
                 sent.bad.append(built.record)
             else:
                 (changed if built.remedies else plain).append((entry, built))
+        plain.sort(key=lambda one: -(one[1].asked.size or 0))
         bundles = self._divided(plain)
         bundles += [[one] for one in changed]
         for bundle in bundles:
@@ -102,28 +116,46 @@ class Sender:
         resources = self._campaign.resources
         remedies = bundle[0].remedies
         more = remedies.factors
-        least = resources.running_time_min
-        seconds = self._campaign.campaign_config.job_timeout
+        sizes = [one.asked.natoms for one in bundle]
+        seconds, least = self._times(sizes)
+        limit = self._campaign.campaign_config.job_timeout
+        memory = most_of([one.memory for one in bundle])
+        if memory is None and resources.fixed_memory is not None:
+            memory = int(resources.fixed_memory * more.memory)
         task = Task(
             id=f"{self._token}-{self._count:09d}",
             jobs=len(bundle),
-            time_limit_per_job=int(seconds * more.time),
+            time_limit_per_job=int(limit * more.time),
             inputs=tuple(dict.fromkeys(shared for one in bundle for shared in one.job.inputs)),
             category=self._campaign.submit.category or self._campaign.campaign,
             priority=self._campaign.submit.level,
             cores=resources.cores,
-            memory=resources.memory and int(resources.memory * more.memory),
+            memory=memory,
+            memory_limit=self.memory.limit(memory),
             disk=resources.disk and int(resources.disk * more.disk),
             compression=self._campaign.archive.compression,
-            running_time_min=least and least * len(bundle),
+            running_time_min=least,
+            seconds=seconds,
             plain=not remedies,
         )
         inputs = wire.pack([one.job for one in bundle], self._campaign.archive.most_bytes)
-        folder = self._spool.submit(task.id, [one.asked for one in bundle], inputs)
+        asked = [replace(one.asked, memory=memory) for one in bundle]
+        folder = self._spool.submit(task.id, asked, inputs)
         try:
             self._engine.submit(task, folder)
         except OSError:
             self._spool.drop(task.id)
             raise
-        sizes = [one.asked.natoms for one in bundle] if task.plain else []
-        self._flights.send(task.id, [one.asked.document for one in bundle], sizes)
+        documents = [one.asked.document for one in bundle]
+        self._flights.send(task.id, documents, sizes if task.plain else [])
+
+    def _times(self, sizes: Sequence[int]) -> tuple[float, int | None]:
+        """How long a task for molecules of these sizes is expected to take, in seconds; 0: unknown.
+
+        The second number is the time that a worker must have left, if workers have a wall time.
+        """
+        expected, stated = self._bundling.expected(sizes), self._campaign.resources.running_time_min
+        seconds, most = expected or (0.0, 0.0)
+        if stated is not None:
+            return seconds, stated * len(sizes)
+        return seconds, math.ceil(most) if most and self._campaign.walltime is not None else None

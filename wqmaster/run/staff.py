@@ -15,6 +15,7 @@ class Staff(Protocol):
     why: str  # the reason for the choice of the engine
     collectors: int  # how many collectors the run may have
     follows_file: bool  # whether the service takes up changes of the campaign file by itself
+    files: tuple[str, ...]  # if it does not: the campaign files that run together, as given
 
     @property
     def engine(self) -> Engine:

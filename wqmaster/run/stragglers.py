@@ -101,7 +101,7 @@ class Stragglers:
         known = [one for one in each if one is not None]
         if not known or len(known) < jobs:
             return None, max(_UNKNOWN_SECONDS, _LIMIT_SHARE * jobs * self._job_timeout)
-        total = sum(one.seconds for one in known)
+        total = sum(one.value for one in known)
         most = sum(
             one.at_most(_DEVIATIONS) * (_EXTRAPOLATION_FACTOR if one.is_extrapolated else 1.0)
             for one in known

@@ -1,6 +1,6 @@
 #!/bin/sh
 # software.sh: prepares software that a worker lacks, which is an archive (sent, or at a URL) or an
-# environment module. job.sh sources this file if a step's program belongs to such software. As a
+# environment module. jobs.sh sources this file if a step's program belongs to such software. As a
 # script, this file runs one of the software's programs:
 #
 #   sh software.sh FOLDER KEY KIND SOURCE SHA256 COMMAND [ARGUMENT...]
@@ -13,7 +13,6 @@
 # shellcheck disable=SC2034,SC2154  # runner.sh sets or reads these variables
 # How many seconds fetching can take, or waiting until another task has unpacked the archive.
 patience=900
-timeout=${timeout:-timeout}
 newline='
 '
 unready=
@@ -37,6 +36,15 @@ make_place() {
     fi
 }
 
+# All processes of a job stay in one process group, so that ending the task ends them all (F21).
+limited() { # COMMAND...
+    if timeout --foreground 5 true 2> /dev/null; then
+        timeout --foreground -k 5 "$patience" "$@"
+    else
+        timeout -k 5 "$patience" "$@" # of busybox
+    fi
+}
+
 fetch() { # URL FILE
     case $1 in
         file://*)
@@ -45,11 +53,11 @@ fetch() { # URL FILE
             ;;
         osdf://* | stash://* | pelican://*)
             if command -v pelican > /dev/null; then
-                $timeout "$patience" pelican object get "$1" "$2"
+                limited pelican object get "$1" "$2"
             elif command -v osdf > /dev/null; then
-                $timeout "$patience" osdf object get "$1" "$2"
+                limited osdf object get "$1" "$2"
             elif command -v stashcp > /dev/null; then
-                $timeout "$patience" stashcp "$1" "$2"
+                limited stashcp "$1" "$2"
             else
                 echo "there is no pelican, osdf or stashcp to fetch it with" >&2
                 return 1
@@ -57,11 +65,11 @@ fetch() { # URL FILE
             ;;
         *)
             if command -v curl > /dev/null; then
-                $timeout "$patience" curl -fsSL --retry 3 --connect-timeout 30 -o "$2" "$1"
+                limited curl -fsSL --retry 3 --connect-timeout 30 -o "$2" "$1"
             elif command -v wget > /dev/null; then
-                $timeout "$patience" wget -q -t 3 -T 60 -O "$2" "$1"
+                limited wget -q -t 3 -T 60 -O "$2" "$1"
             elif command -v python3 > /dev/null; then
-                $timeout "$patience" python3 -c 'import shutil, sys, urllib.request
+                limited python3 -c 'import shutil, sys, urllib.request
 with urllib.request.urlopen(sys.argv[1], timeout=60) as page, open(sys.argv[2], "wb") as file:
     shutil.copyfileobj(page, file)
     size = page.headers.get("Content-Length")

@@ -17,6 +17,7 @@ from wqmaster.errors import WqmasterError
 from wqmaster.jobs.job import Supply
 from wqmaster.software.archive import BadArchive, Contents, look, noted_look
 from wqmaster.software.license import looks_public
+from wqmaster.system.this_command import this_command
 from wqmaster.tasks.programs import restricting
 
 # The URL schemes that software.sh can fetch.
@@ -119,6 +120,11 @@ def _module_sum(program: Program, command: str) -> str:
 
 
 def _inspected(loaded: LoadedCampaign, name: str, path: Path, commands: Iterable[str]) -> Contents:
+    if not path.exists():
+        raise loaded.source.error(
+            f"there is no archive {path}; make it with '{this_command()} software pack'",
+            *("software", name, "archive"),
+        )
     try:
         if not loaded.folder.is_dir():  # checking a campaign must not create its folder
             return look(path, commands)

@@ -92,12 +92,18 @@ class Record:
     notes: set[Note] = field(default_factory=set)
     why: str | None = None  # reason for refusal
     multiplicity_from: str = ""  # source of the multiplicity; "" if nothing states it
+    id_is_taken: bool = False  # the reason is its `_id`, not what the record holds
 
     def refuse(self, why: object) -> "Record":
         """Mark the record as refused, and return it."""
         self.documents, self.notes = [], set()
         self.why = " ".join(str(why).split())
         return self
+
+    def refuse_id(self, why: str) -> None:
+        """Mark the record as refused because another document has its `_id`."""
+        self.refuse(why)
+        self.id_is_taken = True
 
     @property
     def place(self) -> str:

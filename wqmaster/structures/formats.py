@@ -5,13 +5,13 @@ import lzma
 import re
 import shlex
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 from wqmaster.campaign.base import available, nearest
 from wqmaster.error_codes import ErrorCode
-from wqmaster.errors import StructureError
+from wqmaster.errors import StructureError, UsageError
 from wqmaster.structures import (
     ase_files,
     embedding,
@@ -92,6 +92,7 @@ _CONVERT = {
 }
 # The exceptions that a file raises if it cannot be read or decompressed.
 _BROKEN = (OSError, EOFError, lzma.LZMAError, zlib.error)
+_YAML = ("yaml", "yml")
 _ENDING = re.compile(r"\.([A-Za-z0-9]+)(\.(gz|bz2|xz))?$", re.IGNORECASE)
 
 
@@ -153,6 +154,12 @@ def reader_of(path: Path, options: Options) -> Reader:
             f"lost; convert the file first: {how}",
             code=ErrorCode.FORMAT_UNKNOWN,
         )
+    if ending in _YAML:
+        raise StructureError(
+            f"{path}: a YAML file, such as a campaign file, holds no structures; "
+            f"{available(_KNOWN)}",
+            code=ErrorCode.FORMAT_UNKNOWN,
+        )
     if ending not in _READERS:
         hint = nearest(ending, _KNOWN) if ending else available(_KNOWN)
         source, target = shlex.quote(str(path)), shlex.quote(f"{path.stem}.extxyz")
@@ -175,6 +182,23 @@ def reader_of(path: Path, options: Options) -> Reader:
     except _BROKEN as error:
         raise StructureError(f"{path}: cannot read the file: {_why(error)}") from error
     return reader
+
+
+def check_of_smiles(paths: Sequence[Path], options: Options) -> None:
+    """Check that options for SMILES, if any are set, have a file among `paths` to apply to.
+
+    Raises:
+        UsageError: none of the files holds SMILES.
+    """
+    readers = [reader_of(path, options) for path in paths]
+    for option, is_set, suitable in (
+        ("--conformers", options.conformers != 1, (smiles.read, smiles.read_table)),
+        ("--smiles-column", options.smiles_column is not None, (smiles.read_table,)),
+    ):
+        if is_set and not any(reader in suitable for reader in readers):
+            to_what = "SMILES" if len(suitable) > 1 else "tables with SMILES (.csv, .tsv)"
+            named = ", ".join(map(str, paths))
+            raise UsageError(f"{option} applies only to {to_what}; remove it for {named}")
 
 
 def _check_installed(path: Path, reader: Reader) -> None:

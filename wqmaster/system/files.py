@@ -1,5 +1,6 @@
 """Atomic writes, writable folders, and log rotation."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +9,8 @@ from pathlib import Path
 from wqmaster.errors import FolderError
 
 LARGEST_LOG_BYTES = 5_000_000
+# How much of a path that is too long a message shows.
+_MAX_SHOWN_CHARACTERS = 80
 
 
 @contextmanager
@@ -42,10 +45,32 @@ def check_writable(folder: Path) -> None:
         probe.rename(probe.with_suffix(".renamed"))
         probe.with_suffix(".renamed").unlink()
     except OSError as error:
-        raise FolderError(
-            f"cannot write to the folder {folder} ({error.strerror or error}); make it writable, "
-            "or name another one with 'folder:' in the campaign file"
-        ) from error
+        raise FolderError(why_no_folder(folder, error)) from error
+
+
+def why_no_folder(folder: Path, error: OSError) -> str:
+    """Why a campaign's folder cannot be used, and what to do."""
+    if error.errno == errno.ENAMETOOLONG:
+        shown = f"{str(folder)[:_MAX_SHOWN_CHARACTERS]}..."
+        return (
+            f"the path of the folder {shown} is too long; shorten 'campaign:', or name another "
+            "folder with 'folder:' in the campaign file"
+        )
+    if error.errno in (errno.EEXIST, errno.ENOTDIR):
+        path = next((one for one in (folder, *folder.parents) if os.path.lexists(one)), folder)
+        return (
+            f"{path} is a file, not a folder; name another folder with 'folder:' in the campaign "
+            "file"
+        )
+    if not folder.exists():
+        return (
+            f"cannot create the folder {folder} ({error.strerror or error}); name another one with "
+            "'folder:' in the campaign file"
+        )
+    return (
+        f"cannot write to the folder {folder} ({error.strerror or error}); make it writable, or "
+        "name another one with 'folder:' in the campaign file"
+    )
 
 
 def changed(path: Path | None) -> tuple[int, int] | None:

@@ -7,7 +7,8 @@ import shutil
 import sys
 from pathlib import Path
 
-# In a checkout, wqmaster is on the PATH only inside ./shell, which states its own name here.
+# In a checkout, wqmaster is on the PATH only inside ./shell, which states its own name here if it
+# was called for wqmaster; in an interactive shell inside, the user types "wqmaster".
 _SHELL_VARIABLE = "WQMASTER_CALLED_BY"
 # The checkout whose ./shell runs this program, perhaps in a private root in this folder of it.
 _CHECKOUT_VARIABLE = "WQMASTER_INSIDE"
@@ -43,9 +44,9 @@ def seen_by_user(path: Path) -> Path:
 
 def absolute_command() -> list[str]:
     """The words that start this program from any folder, without a command's name."""
-    shell = os.environ.get(_SHELL_VARIABLE)
-    if shell:
-        return [str(Path(shell).absolute()), "wqmaster"]
+    checkout = os.environ.get(_CHECKOUT_VARIABLE)
+    if checkout:
+        return [str(Path(checkout, "shell")), "wqmaster"]
     called = shutil.which(sys.argv[0])
     if called is not None and Path(called).name == "wqmaster":
         return [str(Path(called).absolute())]

@@ -19,6 +19,7 @@ from wqmaster.jobs.job import SOFTWARE, SOFTWARE_SCRIPT, Input, Job, Supply
 from wqmaster.jobs.molecule import Molecule
 from wqmaster.system.signatures import misfit
 from wqmaster.tasks.leaves import Leaves, Remark
+from wqmaster.tasks.needs import Needs
 from wqmaster.tasks.program import Program
 
 SCRIPT = Path(__file__).parent.parent / "software" / "software.sh"
@@ -186,9 +187,10 @@ _CALLED_WITH: Mapping[str, tuple[str, ...]] = {
     "final_geometry": ("options",),
     "keeps_geometry": ("options",),
     "inapplicable_checks": ("options",),
+    "needs": ("molecule", "options", "cores"),
 }
 # The functions that can be None. Each of the others has a default.
-_OPTIONAL = frozenset(("check", "prepare", "runs", "leaves", "inspect", "final_geometry"))
+_OPTIONAL = frozenset(("check", "prepare", "runs", "leaves", "inspect", "final_geometry", "needs"))
 
 
 @dataclass(frozen=True)
@@ -245,6 +247,9 @@ class Traits:
     # Returns the checks (`wqmaster.checks`) that make no sense for a step, each with the reason:
     # forces need not add up to zero next to point charges, for instance.
     inapplicable_checks: Callable[[Any], Mapping[str, str]] = _all_apply
+    # Returns with what the memory of a job grows, and how much it needs (in MB) as far as that is
+    # known before any job has run; None, or no function: it grows with the number of atoms.
+    needs: Callable[[Molecule, Any, int], Needs | None] | None = None
     # Why steps of this function cannot share a job with those of other functions; None: they can.
     alone: str | None = None
 
@@ -345,6 +350,7 @@ def task(
     final_geometry: Callable[[Any], str | None] | None = None,
     keeps_geometry: Callable[[Any], bool] = _unknown,
     inapplicable_checks: Callable[[Any], Mapping[str, str]] = _all_apply,
+    needs: Callable[[Molecule, Any, int], Needs | None] | None = None,
     alone: str | None = None,
 ) -> Callable[[Build], Build]:
     """Attach `Traits` to a task function. The comments in `Traits` describe the arguments."""
@@ -368,6 +374,7 @@ def task(
         final_geometry=final_geometry,
         keeps_geometry=keeps_geometry,
         inapplicable_checks=inapplicable_checks,
+        needs=needs,
         alone=alone,
     )
 

@@ -11,9 +11,11 @@ from typing import Any
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import BadDocument, CampaignError, WqmasterError
 from wqmaster.jobs.job import check_file_name
+from wqmaster.jobs.molecule import Molecule
 from wqmaster.system.tracebacks import defined, told
 from wqmaster.tasks.base import Traits
 from wqmaster.tasks.leaves import Lack, Leaves
+from wqmaster.tasks.needs import Needs
 
 # The errors that a trait may raise to refuse a step or a document. Any other error is a mistake in
 # the trait.
@@ -140,6 +142,20 @@ def inapplicable_checks(traits: Traits, options: Any) -> dict[str, str]:
         what = "a mapping of checks to reasons"
         raise _returned("inapplicable_checks", found, what, traits.inapplicable_checks)
     return dict(found)
+
+
+def needs(traits: Traits, molecule: Molecule, options: Any, cores: int) -> Needs:
+    """What a job of the function needs for `molecule`.
+
+    Raises:
+        BrokenTrait: as in `called`, or the trait did not return `Needs` or None.
+    """
+    found = None
+    if traits.needs is not None:
+        found = called(traits, "needs", molecule, options, cores)
+        if found is not None and not isinstance(found, Needs):
+            raise _returned("needs", found, "wqmaster.tasks.needs.Needs or None", traits.needs)
+    return found or Needs(max(1, len(molecule.numbers)))
 
 
 def file_lack(leaves: Leaves, name: str) -> Lack | None:

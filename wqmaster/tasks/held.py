@@ -95,6 +95,6 @@ def complaints(
     for file in keep_files:
         lack = None if file in _STREAMS else file_lack(leaves, file)
         if lack is not None:
-            written = "will not be written" if lack.certain else "is probably not written"
+            written = "will not be written" if lack.certain else "will probably not be written"
             message = f"the file '{file}' {written}: {lack.reason}; {lack.instead}"
             yield Complaint(message, lack.certain, ("keep_files", file))

@@ -1,6 +1,7 @@
 """An engine without processes: a Python function returns the outcome of each job."""
 
 import io
+import re
 import tarfile
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -12,6 +13,8 @@ from wqmaster.engines.base import EngineStats, Returned, RunningTask, TaskResult
 from wqmaster.jobs.job import Outcome, StepOutcome, Task
 
 HOST = "memory"
+# A job begins here in jobs.sh.
+_BEGIN = re.compile(r"^(?=job [0-9]+ \S+$)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,7 @@ class SandboxedJob:
     task: Task
     number: int  # the job's number in its task, counted from 0
     files: Mapping[str, bytes]  # the files in the job's sandbox
-    script: str  # the content of job.sh
+    script: str  # the part of jobs.sh for this job
 
 
 # A `TaskResult` applies to the whole task, for example TaskResult.LOST for a lost worker.
@@ -62,9 +65,12 @@ def packed_outcomes(outcomes: list[Outcome], inputs: bytes | None = None) -> byt
             hundredths = round(step.wall_time * 100)
             words = (number, step.name, step.exit_code, hundredths, int(step.timed_out))
             lines.append(f"step {' '.join(map(str, words))}")
+            if step.memory is not None:
+                used, until = step.memory.megabytes * 1024, step.memory.until * 100
+                lines.append(f"memory {number} {step.name} {round(used)} {round(until)}")
             for name, data in step.files.items():
                 separator = ":" if name in ("stdout", "stderr") else "/"
-                content[f"{number}/{step.name}{separator}{name}"] = data
+                content[f"{number}.{step.name}{separator}{name}"] = data
     lines += [f"size {len(data)} {name}" for name, data in content.items()]
     lines += [f"{sha256(data).hexdigest()}  {name}" for name, data in content.items()]
     body = "".join(f"{line}\n" for line in lines).encode()
@@ -172,13 +178,19 @@ class MemoryEngine:
 
 def _jobs(task: Task, folder: Path) -> list[SandboxedJob]:
     files: list[dict[str, bytes]] = [{} for _ in range(task.jobs)]
+    scripts: list[str] = []
     with tarfile.open(folder / "inputs.tar") as tar:
         for member in tar:
-            if member.isfile():
-                number, _, path = member.name.partition("/")
-                content = tar.extractfile(member)
-                files[int(number)][path.rpartition("/")[2]] = content.read() if content else b""
+            file = tar.extractfile(member)
+            if file is None:
+                continue
+            content = file.read()
+            if member.name == "jobs.sh":
+                scripts = _BEGIN.split(content.decode())[1:]
+            else:
+                number = member.name.partition(".")[0]
+                files[int(number)][member.name.rpartition("/")[2]] = content
     return [
-        SandboxedJob(task, number, one, one.pop("job.sh").decode())
-        for number, one in enumerate(files)
+        SandboxedJob(task, number, one, script)
+        for number, (one, script) in enumerate(zip(files, scripts, strict=True))
     ]

@@ -57,7 +57,7 @@ def swapped(paths: list[Path], chance: random.Random) -> None:
 @functools.cache
 def _bomb(megabytes: int) -> bytes:
     machine = zlib.compressobj(9, zlib.DEFLATED, 31)
-    part = machine.compress(b"./0/sum/answer".ljust(100, b"\0"))
+    part = machine.compress(b"./0.sum/answer".ljust(100, b"\0"))
     return (
         part
         + b"".join(machine.compress(bytes(1 << 20)) for _ in range(megabytes))

@@ -90,7 +90,9 @@ class Judge:
         adopted = known.get("adopted")
         if isinstance(adopted, Mapping) and adopted.get("sha256") == main.sha256:
             return replace(taken, there=True, recipe=str(known.get("recipe", "")))
-        what = "adopted from another content of this file" if adopted else "which was not adopted"
+        what = (
+            "adopted from an earlier version of this file" if adopted else "which was not adopted"
+        )
         raise Unfit(
             Reason.ID_TAKEN,
             f"the document of this _id has a result, {what}; choose other ids with --prefix",
@@ -156,7 +158,7 @@ class Judge:
             raise Unfit(FailureClass.PARSE_ERROR.label, error.message) from error
 
     def _diagnose(self, output: Output) -> None:
-        """Refuse the output of a failed run, since this explains better why it states too little.
+        """Refuse the output of a failed run here: the diagnosis explains missing values better.
 
         Raises:
             Unfit: the diagnosis finds a failure.

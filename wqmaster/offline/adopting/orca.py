@@ -46,7 +46,7 @@ def echoed_input(text: str) -> str:
     if start < 0 or end < 0:
         raise Unfit(Reason.RECIPE_UNKNOWN, "the output does not echo its input file")
     if ends > 1:
-        raise Unfit(Reason.RECIPE_UNKNOWN, f"the file has the outputs of {ends} runs; divide it")
+        raise Unfit(Reason.RECIPE_UNKNOWN, f"the file has the outputs of {ends} runs; split it")
     # The last line holds the mark of the end instead of a line of the input.
     return "\n".join(_LINE.findall(text[start : text.rfind("\n", 0, end)])) + "\n"
 
@@ -85,7 +85,8 @@ def asked(output: Output) -> dict[str, Any]:
     try:
         named: str | None = basis(output.beside("stdout"))
     except ParseError:
-        named = None  # ORCA does not name one that the input defines or that a method includes
+        # ORCA does not name a basis set that the input defines or that a method includes.
+        named = None
     return {
         "adopted": "orca",
         **settings(echoed_input(text)),
@@ -146,7 +147,7 @@ def stated(output: Output) -> Stated:
     if labels != last:
         raise Unfit(
             Reason.MOLECULE_UNKNOWN,
-            "the first and the final geometry are of different molecules; divide the output",
+            "the first and the final geometry are of different molecules; split the output",
         )
     others = sorted({label for label in labels if not is_atom(label)})
     words = settings(echoed_input(text))

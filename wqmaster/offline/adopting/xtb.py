@@ -40,7 +40,7 @@ def arguments_of(text: str) -> list[str]:
     if call is None:
         raise Unfit(Reason.RECIPE_UNKNOWN, "the output does not repeat the command line of xtb")
     if text.count(_BANNER) > 1:
-        raise Unfit(Reason.RECIPE_UNKNOWN, "the file has the outputs of several runs; divide it")
+        raise Unfit(Reason.RECIPE_UNKNOWN, "the file has the outputs of several runs; split it")
     return words
 
 

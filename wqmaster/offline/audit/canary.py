@@ -173,7 +173,7 @@ def _judge(recipe: Recipe, noise: Noise, what_to_do: str) -> None:
     if asked is None or mean is None or mean.value <= asked.limit:
         return
     where = recipe.loaded.source.where("audit", "stop_above")
-    details = f"{noise.structures} documents; 95 % confidence: {mean.low:.3g} to {mean.high:.3g}"
+    details = f"{noise.structures} documents; 95% confidence: {mean.low:.3g} to {mean.high:.3g}"
     if noise.refused:
         details += f"; {refused(noise)}"
     raise LabelNoise(

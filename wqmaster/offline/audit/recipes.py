@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from wqmaster.campaign.base import nearest
+from wqmaster.campaign.base import as_written, nearest
 from wqmaster.campaign.wording import plain_yaml
 from wqmaster.datasets.labels import Labels
 from wqmaster.error_codes import ErrorCode
@@ -188,6 +188,20 @@ def told(differences: Mapping[str, tuple[Any, Any]]) -> Sequence[str]:
     return [
         f"{name}: {_line(before)} -> {_line(now)}" for name, (before, now) in differences.items()
     ]
+
+
+def in_words(differences: Mapping[str, tuple[Any, Any]]) -> str:
+    """The options that differ, as the object of a sentence: "x from 1 to 2 and y from ..."."""
+    return " and ".join(
+        f"{name} from {_quoted(before)} to {_quoted(now)}"
+        for name, (before, now) in differences.items()
+    )
+
+
+def _quoted(value: Any) -> str:
+    if value is None:
+        return "its default"
+    return f"'{_line(value)}'" if isinstance(value, str | list) else as_written(value)
 
 
 def _line(value: Any) -> str:

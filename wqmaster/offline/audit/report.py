@@ -11,7 +11,7 @@ from wqmaster.database.audits import Estimate, Noise
 from wqmaster.datasets.frame import Frame
 from wqmaster.datasets.source import LeftOut
 from wqmaster.jobs.molecule import Document
-from wqmaster.offline.audit.recipes import Recomputation, told
+from wqmaster.offline.audit.recipes import Recomputation, in_words, told
 from wqmaster.offline.audit.sampling import Stratum
 from wqmaster.offline.audit.signs import powers, signs
 from wqmaster.offline.audit.statistics import Difference, difference, summary
@@ -185,11 +185,10 @@ def change(report: Report) -> str:
     differences = report.how.differences()
     if not useful and report.settings:
         return (
-            "combine settings, since none alone removes most of the noise: "
-            f"{'; '.join(told(differences))}"
+            f"combine settings, since none alone removes most of the noise: {in_words(differences)}"
         )
     if not useful:
-        return f"tighten: {'; '.join(told(differences))}"
+        return f"tighten {in_words(differences)}"
     best = useful[0]
     changed = next(one for one in report.how.changes if one.name == best["name"])
     after = changed.apply(report.how.base)
@@ -199,7 +198,7 @@ def change(report: Report) -> str:
         if report.how.base.get(name) != value
     }
     return (
-        f"change {'; '.join(told(pairs)) or best['name']}, which removes {best['removes']:.0%} of "
+        f"change {in_words(pairs) or best['name']}, which removes {best['removes']:.0%} of "
         "the noise from the worst structures"
     )
 

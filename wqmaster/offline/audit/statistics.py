@@ -15,7 +15,7 @@ Floats = npt.NDArray[np.float64]
 _MILLI = 1000.0
 _RESAMPLES = 1000
 _PERCENTILE = 95.0
-# The limits of a 95 % confidence interval.
+# The limits of a 95% confidence interval.
 _INTERVAL_PERCENTILES = (2.5, 97.5)
 
 
@@ -109,7 +109,7 @@ def _mean(values: Floats, weights: Floats) -> float:
 
 
 def _percentile(values: Floats, weights: Floats) -> float:
-    """The 95th percentile: the smallest value that 95 % of the values do not exceed."""
+    """The 95th percentile: the smallest value that 95% of the values do not exceed."""
     reached = np.cumsum(weights)
     place = np.searchsorted(reached, reached[-1] * _PERCENTILE / 100 - 1e-9)
     return float(values[min(int(place), len(values) - 1)])

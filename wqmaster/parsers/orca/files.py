@@ -190,7 +190,7 @@ def _of_all_modes(output: Output, size: int, name: str) -> None:
 def hess_hessian(output: Output) -> list[list[float]]:
     """Hessian in Eh/Bohr^2, shape (3n, 3n), as in the .hess file, at `hess_geometry`.
 
-    ORCA does not symmetrize it. Elements (i, j) and (j, i) agree to within 2 % of the largest
+    ORCA does not symmetrize it. Elements (i, j) and (j, i) agree to within 2% of the largest
     element. All parsers of this file raise a ParseError if the standard output exists and has a
     different final geometry from the file's.
 

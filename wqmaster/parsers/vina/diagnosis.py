@@ -204,9 +204,9 @@ def _run(
     """Diagnose a run whose stdout is `text`; ParseError if its files cannot be read."""
     errors = output.file("stderr") if output.has("stderr") else ""
     if text.strip() and not _HEADER.search(text) and _CITATION not in text:
-        return Failure(
-            FailureClass.PROGRAM_MISSING, "vina: this is not the output of AutoDock Vina"
-        )
+        # In a job, a worker has another program of that name.
+        kind = FailureClass.PARSE_ERROR if asked is None else FailureClass.PROGRAM_MISSING
+        return Failure(kind, "vina: this is not the output of AutoDock Vina")
     cause = _cause(text, errors)
     if cause is not None:
         return cause

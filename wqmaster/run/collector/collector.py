@@ -363,18 +363,19 @@ def _ended(job: _Judged) -> EndedJob:
             message=records.storable(found.message),
             final=job.final,
         )
-    host = records.storable(job.returned.host)
-    warned = found is None and job.verdict.is_warned
     seconds = None
     if job.outcome is not None and not job.asked.remedy:
         seconds = sum(step.wall_time for step in job.outcome.steps)
     return EndedJob(
         key=key_of(job.asked.document),
-        host=host,
+        host=records.storable(job.returned.host),
         failure=failure,
-        warned=warned,
+        warned=found is None and job.verdict.is_warned,
         natoms=job.asked.natoms,
         seconds=seconds,
+        size=job.asked.size,
+        memory=job.asked.memory,
+        used=job.outcome.memory if job.outcome else None,
     )
 
 

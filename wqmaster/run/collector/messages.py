@@ -93,6 +93,11 @@ class EndedJob(BaseModel):
     natoms: int | None = None  # the number of atoms of its molecule
     # The wall time of its steps on the worker; None if it has remedies, which change the time.
     seconds: float | None = None
+    # The number with which its memory grows; the memory in MB that it had, and that it used; None
+    # if that is unknown.
+    size: float | None = None
+    memory: int | None = None
+    used: float | None = None
 
 
 class Ended(_Message):

@@ -262,7 +262,7 @@ class Collectors:
         """Plan the next start of collectors that ended, or could not be started, for a reason."""
         self._why = why
         now = time.monotonic()
-        if self._restarts.due is None:  # those that die together count once
+        if self._restarts.due is None:  # collectors that die together count once
             due = self._restarts.died(now, now - since)
             self._next_start = time.strftime("%H:%M:%S", time.localtime(time.time() + due - now))
 

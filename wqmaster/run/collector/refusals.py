@@ -33,7 +33,7 @@ _OF_SERVER = frozenset(
 
 
 def is_about_data(error: Exception) -> bool:
-    """Whether the error surely comes from what was to be stored, and would come again."""
+    """Whether the error surely comes from what was to be stored, and would recur."""
     if isinstance(error, _OF_THE_DRIVER):
         return True
     if isinstance(error, BulkWriteError):

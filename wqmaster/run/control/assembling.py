@@ -43,7 +43,8 @@ def control(
     """
     gate = PauseGate(f"{this_command()} resume {recipe.loaded.typed}")
     if staff is not None:
-        return Control(token, store.commands, gate, recipe, service=InService(staff.follows_file))
+        service = InService(staff.follows_file, staff.files)
+        return Control(token, store.commands, gate, recipe, service=service)
     if asked_for is None:
         return Control(token, store.commands, gate, recipe)
 

@@ -152,9 +152,9 @@ class Alone:
     def _retry(self, command: Command) -> Answer:
         choice = Choice.of(command.arguments)
         count = sum(len(classes) for classes in stored.retry(self._store, choice))
-        found = retried(count, choice)
         if not count:
-            return found
+            return retried(0, choice, stored.already_waiting(self._store, choice))
+        found = retried(count, choice)
         return Answer(True, f"{found.message}; {next_run(self._loaded.source.path)}", found.details)
 
     def _cancel(self, command: Command) -> Answer:

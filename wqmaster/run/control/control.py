@@ -27,6 +27,7 @@ from wqmaster.run.control.wording import (
     counted,
     earlier_pause,
     how_long,
+    no_reload,
     resumed,
     retried,
 )
@@ -46,6 +47,7 @@ class InService:
     """How the control of a campaign differs that shares a broker with others."""
 
     follows_file: bool  # whether the service takes up changes of the campaign file by itself
+    files: tuple[str, ...] = ()  # if it does not: the campaign files that run together, as given
 
 
 # The steps of a command; its value is the answer.
@@ -243,7 +245,9 @@ class Control:
             yield
         if count:
             steering.look_again()
-        return retried(count, Choice.of(command.arguments))
+        choice = Choice.of(command.arguments)
+        waiting = 0 if count else stored.already_waiting(steering.store, choice)
+        return retried(count, choice, waiting)
 
     def _block(self, command: Command, steering: Steering) -> Answer:
         host = str(command.arguments.get("host"))
@@ -272,10 +276,7 @@ class Control:
         if self._reloader is None:
             why = "this part of the run cannot take changes; reload when it is over"
             if self._service is not None:
-                why = (
-                    "a run of several campaigns cannot take changes; stop it, then give its "
-                    f"command again, or use: {this_command()} serve"
-                )
+                why = no_reload(self._service.files)
             return Answer(False, why, code=ErrorCode.RELOAD_REFUSED)
         try:
             answer = self._reloader.reload(steering)

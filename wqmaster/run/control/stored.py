@@ -106,6 +106,19 @@ def cancel(
     return Canceled(keys, gone, len(left) - len(keys))
 
 
+def already_waiting(store: CampaignStore, choice: Choice) -> int:
+    """How many of the chosen documents wait to be computed again, because a user wants that."""
+    count = 0
+    for documents in choice.open(store):
+        left = [document["_id"] for document in store.get(documents)]
+        histories = store.ledger.histories(left).values()
+        count += sum(
+            not history.finals and any(past.retried for past in history.past)
+            for history in histories
+        )
+    return count
+
+
 def retry(store: CampaignStore, choice: Choice) -> Iterator[list[str]]:
     """Let failed documents run again, a chunk at a time; yield their former failure classes."""
     for documents in choice.failed(store):

@@ -1,5 +1,6 @@
 """Answers to commands, in words and in numbers."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from wqmaster.run.control.choice import Choice
 from wqmaster.run.control.stored import Canceled
 from wqmaster.run.holds import HoldKind
 from wqmaster.run.progress import duration
+from wqmaster.system.this_command import this_command
 
 # How many ids an answer lists.
 _MAX_SHOWN_IDS = 5
@@ -33,25 +35,43 @@ def canceled(found: Canceled) -> Answer:
     )
 
 
-def retried(count: int, choice: Choice) -> Answer:
-    """The answer to `retry` for the documents of `choice`, `count` of which had failed."""
+def retried(count: int, choice: Choice, waiting: int = 0) -> Answer:
+    """The answer to `retry` for the documents of `choice`, `count` of which had failed.
+
+    If none had, `waiting` of them already wait to be computed again.
+    """
     message = f"{counted(count, 'document')} will be computed again"
     if not count:
-        message = f"nothing to retry: {_none_failed(choice)}"
+        message = f"nothing to retry: {none_failed(choice, waiting)}"
     return Answer(True, message, {"retried": count})
 
 
-def _none_failed(choice: Choice) -> str:
+def none_failed(choice: Choice, waiting: int) -> str:
+    """Why there is nothing to retry; `waiting` as in `retried`."""
+    ids = [shown_id(document) for document in choice.documents]
+    if waiting and len(ids) == 1:
+        return f"document {ids[0]} is already waiting to be computed again"
+    if waiting:
+        are = "is" if waiting == 1 else "are"
+        return f"{counted(waiting, 'document')} {are} already waiting to be computed again"
     if choice.kind is not None:
         return f"no document failed with {choice.kind}"
     if choice.query is not None:
         return "no document that the query selects has failed"
-    ids = [shown_id(document) for document in choice.documents]
     if len(ids) == 1:
         return f"document {ids[0]} has not failed"
     more = ", ..." if len(ids) > _MAX_SHOWN_IDS else ""
     listed = ", ".join(ids[:_MAX_SHOWN_IDS])
     return f"none of these {counted(len(ids), 'document')} has failed: {listed}{more}"
+
+
+def no_reload(files: Sequence[str]) -> str:
+    """Why a run of these campaign files takes no changes, and what to do."""
+    serve = f"{this_command()} serve {shlex.join(files)}"
+    return (
+        "a run of several campaigns cannot take changes; stop it and run the command again, or "
+        f"use: {serve}"
+    )
 
 
 def resumed(ended: Sequence[str]) -> str:
@@ -65,7 +85,7 @@ def resumed(ended: Sequence[str]) -> str:
 def how_long(arguments: Mapping[str, Any]) -> str:
     """How long the host of a command `block` gets no tasks."""
     seconds = arguments.get("seconds")
-    return "until it is unblocked" if seconds is None else f"for {duration(float(seconds))}"
+    return "until you unblock it" if seconds is None else f"for {duration(float(seconds))}"
 
 
 def earlier_pause(before: Orders, after: Orders) -> tuple[str, dict[str, Any]]:
@@ -75,4 +95,4 @@ def earlier_pause(before: Orders, after: Orders) -> tuple[str, dict[str, Any]]:
         return "", {"replaced": None}
     if after.pause == earlier:
         return f"; it was already {earlier}", {"replaced": None}
-    return f"; before, it was {earlier}", {"replaced": earlier.reason}
+    return f"; this replaces {earlier.in_words}", {"replaced": earlier.reason}

@@ -182,6 +182,7 @@ class Broker:
             canary=order.canary,
             exit_on_trouble=order.exit_on_trouble,
             follows_file=order.follows_file,
+            files=order.files,
             held=seat.held,
         )
         try:

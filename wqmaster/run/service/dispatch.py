@@ -74,11 +74,12 @@ class Dispatch:
         """Submit tasks as long as the engine is hungry."""
         ready = {seat.name: seat for seat in seats if seat.buffer and not seat.ended}
         if not ready or time.monotonic() < self._pause_until:
-            self.shares.pick(())
+            self.shares.pick({})
             return
         rooms: dict[int, int] = {}
         while ready:
-            pick = self.shares.pick(ready.keys())
+            first = {name: seat.buffer[0].task.jobs for name, seat in ready.items()}
+            pick = self.shares.pick(first)
             if pick is None or not self._has_room(pick, ready[pick.name], rooms):
                 return
             seat = ready[pick.name]
@@ -123,7 +124,7 @@ class Dispatch:
         alias = f"{task.id}+{times}" if times else task.id
         sent = Sent(seat, replace(waiting, times_sent=times + 1), alias, pick)
         self._sent[alias] = seat.flying[task.id] = sent
-        self.shares.started(pick, task.id)
+        self.shares.started(pick, task.id, task.jobs)
         self._moved[pick.priority] = time.monotonic()
         named = replace(task, id=alias, priority=pick.priority)
         try:

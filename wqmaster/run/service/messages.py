@@ -41,6 +41,7 @@ class Start(_Message):
     canary: bool = True
     exit_on_trouble: bool = False
     follows_file: bool = False  # whether the broker takes up changes of the campaign file
+    files: tuple[str, ...] = ()  # if it does not: the campaign files that run together, as given
     # The campaign's tasks that the broker has: in a queue, in the engine, or returned.
     held: tuple[str, ...] = ()
 

@@ -263,6 +263,7 @@ class ProxyStaff:
         self.why = start.why
         self.collectors = start.collectors
         self.follows_file = start.follows_file
+        self.files = start.files
         self.held = frozenset(start.held)
         self.factory = ProxyFactory(link, bundle)
         self.engine = ProxyEngine(link, start, self.factory, stop)

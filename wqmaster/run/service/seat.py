@@ -50,6 +50,7 @@ class Order:
     canary: bool = True
     exit_on_trouble: bool = False
     follows_file: bool = False  # see `Start.follows_file`
+    files: tuple[str, ...] = ()  # see `Start.files`
 
 
 @dataclass

@@ -11,7 +11,8 @@ from wqmaster.run.service.folder import Files, single
 class ServiceFileWatch:
     """Compares service.yaml with what the service read when it began.
 
-    `service` is None if the service has no such file. `clock` returns the time in seconds.
+    `service` (its settings) is None if the service has no such file. `clock` returns the time in
+    seconds.
     """
 
     def __init__(

@@ -22,12 +22,6 @@ log = logging.getLogger("wqmaster.service")
 # How often a campaign that has ended is looked at again. After a failure the time doubles.
 LOOK_INTERVAL_SECONDS = 60.0
 _MAX_LOOK_INTERVAL_SECONDS = 3600.0
-# The states of campaigns that have ended, after "has".
-_ENDED = {
-    SeatState.FINISHED: "finished before",
-    SeatState.STOPPED: "stopped before",
-    SeatState.FAILED: "failed before",
-}
 
 
 @dataclass
@@ -80,7 +74,7 @@ class Serving:
         self._orphans: list[str] = []
         self._draining = False
         self._states: dict[str, tuple[SeatState, str | None]] = {}
-        # Campaign -> the reason why it waits, as far as it was reported.
+        # Campaign -> what keeps it from going on or troubles it, as far as it was reported.
         self._waits: dict[str, str] = {}
 
     def rescan(self) -> None:
@@ -163,7 +157,7 @@ class Serving:
             seat = self._seat(entry)
             then = "goes on as before"
             if seat is None or seat.ended:
-                then = "has ended" if seat is None else f"has {_ENDED[seat.state]}"
+                then = "has ended" if seat is None else f"had already {seat.state}"
             kept = f"; campaign '{entry.accepted.name}' {then}"
         self._event(f"refused: {reason}{kept}")
 
@@ -212,7 +206,10 @@ class Serving:
             )
         for other in self._entries.values():
             if other is not entry and other.accepted and other.accepted.name == answer.name:
-                return f"{path}: the campaign '{answer.name}' is already that of {other.path}"
+                return (
+                    f"{path}: the name '{answer.name}' is already used by {other.path}; rename "
+                    "one of the campaigns"
+                )
         why = self._shared.why_not(answer)
         if why is not None:
             return f"{path}: {why}"
@@ -287,12 +284,16 @@ class Serving:
         why, text = "", ""
         if seat.state is SeatState.RESTARTING:
             why = text = f"restarting: {seat.error}"
-        elif report.hold or report.trouble:
-            why, text = "waits", report.hold or f"waiting: {report.trouble}"  # its numbers change
-        if why == self._waits.get(seat.name, ""):
+        elif report.hold:
+            why, text = "held", report.hold  # its numbers change
+        elif report.trouble:
+            why, text = "trouble", f"trouble: {report.trouble}"  # jobs can go on all the same
+        before_this = self._waits.get(seat.name, "")
+        if why == before_this:
             return
         self._waits[seat.name] = why
-        self._event(f"{seat.name}: {text or 'goes on'}")
+        end = "the trouble is over" if before_this == "trouble" else "goes on"
+        self._event(f"{seat.name}: {text or end}")
 
     def _looked(self, question: Look, answer: Answer) -> None:
         entry = self._entries.get(Path(question.start.path))

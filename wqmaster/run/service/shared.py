@@ -140,11 +140,10 @@ def _absolute(paths: Sequence[Path]) -> list[Path]:
 def _of_service(service: LoadedService, found: Callable[[], dict[Path, Stamp]]) -> Shared:
     present = _readable(list(found()))
     hidden = service.variables.union(*(one.variables for one in present))
-    loaded = as_campaign(service, [one.campaign for one in present])
-    typed = present[0].typed if present else "CAMPAIGN"
+    loaded = as_campaign(service, present)
     return Shared(
         name=service.file.service,
-        staffing=Staffing(loaded, _environ(hidden), typed=typed),
+        staffing=Staffing(loaded, _environ(hidden)),
         place=service.folder,
         found=found,
         loaded=service,
@@ -157,13 +156,14 @@ def _of_files(paths: Sequence[Path]) -> Shared:
     present = _readable(paths)
     hidden = frozenset[str]().union(*(one.variables for one in present))
     loaded = first.copy(resources=largest([one.campaign for one in present]))
+    loaded = loaded.typed_as(shlex.quote(str(paths[0].absolute())))
     settings = {
         "engine": first.campaign.engine.model_dump(mode="json"),
         "workers": first.campaign.workers.model_dump(mode="json"),
     }
     return Shared(
         name=first.campaign.campaign,
-        staffing=Staffing(loaded, _environ(hidden), typed=shlex.quote(str(paths[0].absolute()))),
+        staffing=Staffing(loaded, _environ(hidden)),
         place=first.folder / FILES_FOLDER,
         found=single(_absolute(paths)),
         first=paths[0].absolute(),

@@ -1,20 +1,20 @@
 """Decide which campaign sends the next task: priority first, then fair shares by weight. Pure.
 
 Within a level of priority, the campaign with the least *virtual time* is next: the core-seconds of
-its returned tasks and an estimate for those in flight, divided by its weight (start-time fair
+its returned tasks and an estimate for the jobs in flight, divided by its weight (start-time fair
 queuing: Goyal, Vin and Cheng, IEEE/ACM Transactions on Networking 5, 1997). A campaign that wakes
 up starts at the virtual time of its level, so that it gets nothing for the time when it was idle.
 Lower levels get a least share of the core-seconds, so that they do not starve.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 # The part of all core-seconds that each lower level gets while it has tasks waiting.
 LEAST_SHARE = 0.05
-# The weight of the newest task in a campaign's average of core-seconds per task.
-_NEWEST_WEIGHT = 0.2
-# What a task is taken to need before any task has returned.
+# How many of the newest jobs count in a campaign's average of core-seconds per job.
+_AVERAGED_JOBS = 5
+# What a job is taken to need before any task has returned.
 _UNKNOWN_CORE_SECONDS = 1.0
 
 
@@ -38,20 +38,29 @@ class _Level:
     due: float = 0.0
 
 
+@dataclass(frozen=True)
+class _Flying:
+    """A task in flight."""
+
+    jobs: int
+    cost: float  # the core-seconds that it was taken to need
+    pick: Pick
+
+
 @dataclass
 class _Entry:
     priority: int
     weight: float
     used: float = 0.0  # virtual time of the returned tasks
-    estimate: float | None = None  # core-seconds of a task
+    estimate: float | None = None  # core-seconds of a job
     active: bool = False
-    # Task -> the core-seconds that it was taken to need, and how it was picked.
-    flying: dict[str, tuple[float, Pick]] = field(default_factory=dict)
+    flying: dict[str, _Flying] = field(default_factory=dict)  # by task
+    jobs: int = 0  # in all tasks in flight
 
     def now(self, unknown: float) -> float:
         """The campaign's virtual time, with its tasks in flight."""
         estimate = unknown if self.estimate is None else self.estimate
-        return self.used + len(self.flying) * estimate / self.weight
+        return self.used + self.jobs * estimate / self.weight
 
 
 class Shares:
@@ -75,11 +84,11 @@ class Shares:
         """Forget a campaign, with its tasks in flight."""
         self._entries.pop(name, None)
 
-    def pick(self, ready: Collection[str]) -> Pick | None:
+    def pick(self, ready: Mapping[str, int]) -> Pick | None:
         """The campaign whose task is sent next, among those with waiting tasks; None without any.
 
-        All campaigns with waiting tasks must be in `ready`: one that is not in it, and has nothing
-        in flight, counts as idle.
+        `ready` has the number of jobs in the first waiting task of every campaign with waiting
+        tasks: one that is not in it, and has nothing in flight, counts as idle.
         """
         unknown = self._unknown()
         self._wake(ready, unknown)
@@ -96,15 +105,16 @@ class Shares:
 
         for priority in levels[1:]:
             name = first(priority)
-            if self._levels[priority].due >= self._estimate(name, unknown):
+            if self._levels[priority].due >= ready[name] * self._estimate(name, unknown):
                 return Pick(name, levels[0], is_least_share=True)
         return Pick(first(levels[0]), levels[0], tuple(levels[1:]))
 
-    def started(self, pick: Pick, task: str) -> None:
-        """Note that a task of the campaign that was picked is in flight."""
+    def started(self, pick: Pick, task: str, jobs: int) -> None:
+        """Note that a task of the campaign that was picked is in flight, with `jobs` jobs."""
         entry = self._entries[pick.name]
-        cost = self._estimate(pick.name, self._unknown())
-        entry.flying[task] = cost, pick
+        cost = jobs * self._estimate(pick.name, self._unknown())
+        entry.flying[task] = _Flying(jobs, cost, pick)
+        entry.jobs += jobs
         self._charge(entry, pick, cost)
 
     def ended(self, name: str, task: str, core_seconds: float | None) -> None:
@@ -112,13 +122,15 @@ class Shares:
         entry = self._entries.get(name)
         if entry is None or task not in entry.flying:
             return
-        cost, pick = entry.flying.pop(task)
+        flown = entry.flying.pop(task)
+        entry.jobs -= flown.jobs
         used = 0.0 if core_seconds is None else max(0.0, core_seconds)
-        self._charge(entry, pick, used - cost)
+        self._charge(entry, flown.pick, used - flown.cost)
         entry.used += used / entry.weight
         if core_seconds is not None:
-            old = used if entry.estimate is None else entry.estimate
-            entry.estimate = old + _NEWEST_WEIGHT * (used - old)
+            each = used / flown.jobs
+            old = each if entry.estimate is None else entry.estimate
+            entry.estimate = old + min(1.0, flown.jobs / _AVERAGED_JOBS) * (each - old)
 
     def _charge(self, entry: _Entry, pick: Pick, core_seconds: float) -> None:
         if pick.is_least_share and entry.priority in self._levels:
@@ -131,7 +143,7 @@ class Shares:
         return unknown if found is None else found
 
     def _unknown(self) -> float:
-        """What a task of a campaign without returned tasks is taken to need."""
+        """What a job of a campaign without returned tasks is taken to need."""
         known = [one.estimate for one in self._entries.values() if one.estimate is not None]
         return sum(known) / len(known) if known else _UNKNOWN_CORE_SECONDS
 

@@ -12,14 +12,13 @@ from wqmaster.campaign.service import SERVICE_FILE, SERVICE_FOLDER
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import NothingMatches
 from wqmaster.run.service.broker import Broker
+from wqmaster.run.service.running import STATUS_FILE, runs
 from wqmaster.run.service.serving import Refused
 from wqmaster.run.service.shared import FILES_FOLDER, Shared
 from wqmaster.run.service.table import rows
 from wqmaster.system.files import replacing
-from wqmaster.system.processes import lives, this_process
+from wqmaster.system.processes import this_process
 from wqmaster.system.this_command import this_command
-
-STATUS_FILE = "status.json"
 
 
 def publish(
@@ -77,7 +76,7 @@ def published(folder: Path) -> dict[str, Any]:
             f"{folder} {what}",
             code=ErrorCode.MASTER_NOT_RUNNING,
         ) from None
-    return {**found, "running": _runs(found)}
+    return {**found, "running": runs(found)}
 
 
 def typed_here(file: str, folder: Path) -> str:
@@ -95,10 +94,6 @@ def _served_file(folder: Path) -> str | None:
         # Another program may have made a file of this name.
         with contextlib.suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
             found = json.loads(path.read_text(encoding="utf-8"))
-            if _runs(found):
+            if runs(found):
                 return typed_here(found["campaigns"][0]["file"], folder)
     return None
-
-
-def _runs(found: dict[str, Any]) -> bool:
-    return found.get("state") != "ended" and lives(found) is not False

@@ -91,17 +91,20 @@ class Row:
         }
 
 
-def _row(seat: Seat, running: int, stats: EngineStats, used: float) -> Row:
+def _row(seat: Seat, running: list[int], stats: EngineStats, used: float) -> Row:
+    """The row of a campaign; `running` has the number of jobs of each of its tasks on workers."""
     order = seat.successor or seat.order
     report = seat.total_report()
     progress = progress_of(report, stats)
+    # The campaign's last report can still count jobs that the broker has taken back.
+    progress.on_workers = sum(running)
     if seat.ended:
-        progress.sent = 0
+        progress.sent = progress.on_workers = 0
     progress.stats = EngineStats(
         workers=stats.workers,
         cores=stats.cores,
-        running=running,
-        waiting=len(seat.buffer) + len(seat.flying) - running,
+        running=len(running),
+        waiting=len(seat.buffer) + len(seat.flying) - len(running),
         workers_lost=stats.workers_lost,
     )
     finished = seat.finished
@@ -123,6 +126,8 @@ def _row(seat: Seat, running: int, stats: EngineStats, used: float) -> Row:
 def rows(broker: Broker) -> list[Row]:
     """The rows of all campaigns of a broker, in the order in which they were added."""
     stats, running = broker.overview()
-    counts = Counter(sent.seat.name for sent in running)
+    jobs: dict[str, list[int]] = {}
+    for sent in running:
+        jobs.setdefault(sent.seat.name, []).append(sent.waiting.task.jobs)
     used = sum(seat.cores for seat in broker.seats.values() if not seat.ended)
-    return [_row(seat, counts[seat.name], stats, used) for seat in broker.seats.values()]
+    return [_row(seat, jobs.get(seat.name, []), stats, used) for seat in broker.seats.values()]

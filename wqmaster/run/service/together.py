@@ -34,9 +34,9 @@ class Asked:
     exit_on_trouble: bool = False  # end a campaign that waits for somebody
     engine: str | None = None  # replaces the engine of the first file
     port: int | None = None  # replaces the port of the first file
-    grace: float = 60.0  # seconds that running tasks may take to finish after a stop
-    # How many times the user has asked to stop.
-    stops: Callable[[], int] = lambda: 0
+    grace: float = 60.0  # seconds that running tasks may take to finish after Ctrl-C
+    # The grace period of each request to stop so far; None: no time limit.
+    stops: Callable[[], Sequence[float | None]] = tuple
 
 
 def lock_folder(loaded: LoadedCampaign) -> Path:
@@ -111,7 +111,7 @@ def run_together(
         needed = [set(recipe.programs()) for recipe in recipes]
         programs = sorted(set.intersection(*needed))
         harmless = sorted({name for recipe in recipes for name in asked_for_version(recipe)})
-        workforce = Workforce(Staffing(first, environ, programs, harmless, files[0].typed))
+        workforce = Workforce(Staffing(first, environ, programs, harmless))
         if workforce.name == "local" or first.campaign.workers.on_this_machine:
             for recipe in recipes:
                 check_programs(recipe)
@@ -137,13 +137,14 @@ def run_together(
             order = order_of(one, text)
             order = replace(order, limit=asked.limit, watch=asked.watch, canary=asked.canary)
             order = replace(order, settings=settings, exit_on_trouble=asked.exit_on_trouble)
+            order = replace(order, files=tuple(str(each.source.path) for each in files))
             broker.add(order)
         begins(broker)
         stops, shown = 0, 0.0
         while not broker.ended:
-            while stops < asked.stops():
+            for grace in list(asked.stops())[stops:]:
                 stops += 1
-                broker.stop(list(broker.seats), asked.grace)
+                broker.stop(list(broker.seats), grace)
             broker.turn()
             if time.monotonic() >= shown + SHOW_INTERVAL_SECONDS:
                 shown = time.monotonic()

@@ -3,12 +3,13 @@
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from wqmaster import factory
 from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.campaign.models import Campaign, Resources
 from wqmaster.campaign.service import LoadedService
+from wqmaster.campaign.task_sizes import Memory
 from wqmaster.campaign.workers import BatchWorkers, LocalWorkers, NoWorkers
 from wqmaster.engines import choosing
 from wqmaster.errors import EngineError
@@ -28,16 +29,20 @@ def largest(campaigns: Sequence[Campaign]) -> Resources:
     def most(name: str) -> int | None:
         return max((getattr(one.resources, name) or 0 for one in campaigns), default=0) or None
 
-    return Resources(cores=most("cores") or 1, memory=most("memory"), disk=most("disk"))
+    memory = most("fixed_memory")
+    return Resources(
+        cores=most("cores") or 1, memory=Memory(size=memory) if memory else None, disk=most("disk")
+    )
 
 
-def as_campaign(service: LoadedService, campaigns: Sequence[Campaign]) -> LoadedCampaign:
+def as_campaign(service: LoadedService, present: Sequence[LoadedCampaign]) -> LoadedCampaign:
     """A service in the form of a campaign without documents, from which its workers are planned.
 
-    Local workers divide this computer's cores among them.
+    Local workers divide this computer's cores among them. `present` are the service's campaigns;
+    suggested commands name the first, since commands for workers take the file of a campaign.
     """
     workers = service.file.workers
-    resources = largest(campaigns)
+    resources = largest([one.campaign for one in present])
     if isinstance(workers, LocalWorkers):
         share = cores() // (workers.count or 1)
         resources = resources.model_copy(update={"cores": max(resources.cores, share)})
@@ -50,7 +55,8 @@ def as_campaign(service: LoadedService, campaigns: Sequence[Campaign]) -> Loaded
             "resources": resources,
         }
     )
-    return LoadedCampaign(campaign, service.source, service.variables, service)
+    typed = present[0].typed if present else "CAMPAIGN"
+    return LoadedCampaign(campaign, service.source, service.variables, service, typed)
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,6 @@ class Staffing:
     environ: Mapping[str, str]  # the workers' environment
     programs: Sequence[str] = ()  # programs that every worker's host must have
     harmless: Sequence[str] = ()  # those of them that print their version with --version
-    typed: str = field(default="CAMPAIGN")  # a campaign file, for suggested commands
 
 
 class Workforce:
@@ -78,6 +83,7 @@ class Workforce:
         self._loaded = staffing.loaded
         campaign = self._loaded.campaign
         self.name, self.why = choosing.choose(campaign)
+        log.info("engine %s: %s", self.name, self.why)
         self.engine = choosing.create(
             self.name, self._loaded, local_count(campaign), staffing.environ
         )
@@ -115,7 +121,7 @@ class Workforce:
             return None
         if not isinstance(workers, BatchWorkers):
             return by_hand
-        return f"{this_command()} factory {self._staffing.typed} --start"
+        return f"{this_command()} factory {self._loaded.typed} --start"
 
     @property
     def waits_for_workers(self) -> bool:

@@ -140,6 +140,11 @@ def _link(path: Path, top: Path, place: str, contents: Contents) -> None:
         contents.add(place, Entry(link=target))
     elif end.is_file():
         contents.add(place, _file(end))
+    elif not end.is_dir():
+        raise PackError(
+            f"the link {path} leads to {end}, which is a device, socket or pipe; remove the link, "
+            "or pack a smaller folder"
+        )
     else:
         raise PackError(f"the link {path} leads to the folder {end} outside {top}; copy it there")
 

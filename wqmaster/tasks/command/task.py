@@ -111,7 +111,7 @@ class Command(SharedInputs):
     def _names(self) -> "Command":
         final = [self.final_geometry] if self.final_geometry is not None else []
         for name in (*self.files, *self.templates, *self.outputs, *self.continues, *final):
-            if check_file_name(name) in (*_STREAMS, "job.sh"):
+            if check_file_name(name) in _STREAMS:
                 raise ValueError(f"the file name '{name}' is reserved for the runner; rename it")
         for name in self.templates:
             if name in self.files:

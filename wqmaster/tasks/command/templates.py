@@ -42,7 +42,7 @@ _PLAIN = (
     (r".*, expected 'end of statement block'.*", "'{%' is not closed with '%}'"),
     (r"Missing end of comment tag", "'{#' is not closed with '#}'"),
     (r"(Expected an expression|unexpected 'end of ).*", "an expression is missing or incomplete"),
-    (r"unexpected char (\"'\"|'\"') at .*", "a quoted text is not closed"),
+    (r"unexpected char (\"'\"|'\"') at .*", "a quotation mark is not closed"),
     (r"unexpected char (.*) at .*", r"\1 is not expected here"),
     (
         r"Unexpected end .*block that needs to be closed is '(\w+)'.*",
@@ -148,7 +148,7 @@ class _Environment(ImmutableSandboxedEnvironment):
         if operator == "*" and len(numbers) == 1:
             text = right if numbers[0] is left else left
             if isinstance(text, Sized) and len(text) * numbers[0] > _MAX_ENTRIES:
-                raise ValueError(f"a text or list would have more than {_MAX_ENTRIES:,} entries")
+                raise ValueError(f"a string or list would have more than {_MAX_ENTRIES:,} entries")
         if operator == "**" and len(numbers) == 2:
             return float(left) ** float(right) if abs(right) > _MAX_EXPONENT else left**right
         return super().call_binop(context, operator, left, right)

@@ -16,6 +16,7 @@ from wqmaster.parsers.orca import geometry, symbols
 from wqmaster.tasks.base import OptionError, Software, StepRequest, task
 from wqmaster.tasks.orca.checks import inapplicable_checks
 from wqmaster.tasks.orca.leaves import keeps_geometry, leaves
+from wqmaster.tasks.orca.needs import MAXCORE_SHARE, needs
 from wqmaster.tasks.orca.remedies import LADDERS, OrcaRung, applied, comments_out, guesses, without
 from wqmaster.tasks.orca.route import level, remarks
 from wqmaster.tasks.orca.tighter import single_point, theory, tighter
@@ -29,8 +30,6 @@ _LEFT = (
     *("orca_property.txt", "orca_trj.xyz", "orca.densities", "orca.densitiesinfo", "orca.cis"),
     *("orca.scfp", "orca.scfp.tmp", "orca.gbw.tmp", "orca.bibtex", "orca.ges", "orca.carthess"),
 )
-# The share of the memory that %maxcore gets. ORCA sometimes exceeds %maxcore (manual, "Memory").
-_MAXCORE_SHARE = 0.75
 # Calls the program on the PATH by its full path, which ORCA requires for parallel runs.
 _BY_FULL_PATH = ("sh", "-c", 'exec "$(command -v "$0")" "$@"')
 _MOINP = re.compile(r'%\s*moinp\s+"?([^"\s]+)"?', re.IGNORECASE)
@@ -218,7 +217,7 @@ def input_text(molecule: Molecule, step: StepRequest, software: Software) -> str
     if processes > 1 and not stated and not _PAL.search(comments_out(route)):
         lines.append(f"%pal nprocs {processes} end")
     if not maxcore and software.memory is not None:
-        lines.append(f"%maxcore {max(1, int(software.memory * _MAXCORE_SHARE / processes))}")
+        lines.append(f"%maxcore {max(1, int(software.memory * MAXCORE_SHARE / processes))}")
     state = f"{molecule.charge} {molecule.multiplicity}"
     if step.geometry_file is not None:
         lines.append(f"* xyzfile {state} {step.geometry_file}")
@@ -270,6 +269,7 @@ PROGRAM = Program(
     final_geometry=final_geometry,
     keeps_geometry=keeps_geometry,
     inapplicable_checks=inapplicable_checks,
+    needs=needs,
 )
 def sequential(molecule: Molecule, steps: Sequence[StepRequest], software: Software) -> Job:
     """Run the steps in order in one sandbox.

@@ -20,7 +20,9 @@ from wqmaster.jobs.molecule import SYMBOLS, Molecule, refuse_coincident
 from wqmaster.parsers.xyz import frames
 from wqmaster.system.programs import ask
 from wqmaster.tasks.base import Software, StepRequest, task
+from wqmaster.tasks.basis_sets import basis_functions
 from wqmaster.tasks.campaign_files import threads
+from wqmaster.tasks.needs import Needs
 from wqmaster.tasks.program import Program, Trial
 from wqmaster.tasks.pyscf.leaves import (
     CHECKPOINT,
@@ -173,6 +175,16 @@ def _job(name: str, molecule: Molecule, steps: Sequence[StepRequest], software: 
     return Job(tuple(executions), files, driver)
 
 
+def _needs(molecule: Molecule, options: Common, cores: int) -> Needs | None:
+    """The number of basis functions; how much memory PySCF needs depends on too much else."""
+    basis = options.basis
+    names = basis if isinstance(basis, dict) else {"default": basis}
+    size = basis_functions(
+        molecule.numbers, lambda number: names.get(SYMBOLS[number], names.get("default", ""))
+    )
+    return None if size is None else Needs(size)
+
+
 _task = partial(
     task,
     program=PROGRAM,
@@ -182,6 +194,7 @@ _task = partial(
     runs=_runs,
     inspect=refuse_coincident,
     takes_geometry=True,
+    needs=_needs,
 )
 
 

@@ -187,7 +187,7 @@ def _check_modules(files: Mapping[str, bytes]) -> None:
         )
     for name in files:
         top, _, inner = name.partition("/")
-        if top in (RESULT, "job.sh") or top.startswith(("call-", "modules-")):
+        if top == RESULT or top.startswith(("call-", "modules-")):
             raise ValueError(f"the file name '{top}' is reserved for the runner; rename it")
         is_module = bool(inner) or top.endswith(".py")
         if is_module and top.removesuffix(".py") in sys.stdlib_module_names:
@@ -211,7 +211,10 @@ def _definition(options: Call, files: Mapping[str, bytes]) -> ast.stmt | None:
         raise ValueError(f"{found}, line {line or '?'}: {why}") from error
     names = dict(_bound(tree.body))
     if function not in names and "*" not in names:
-        raise ValueError(f"{found} has no function '{function}'; {nearest(function, names)}")
+        functions = [name for name, node in names.items() if isinstance(node, ast.FunctionDef)]
+        raise ValueError(
+            f"{found} has no function '{function}'; {nearest(function, functions or names)}"
+        )
     definition = names.get(function)
     if isinstance(definition, ast.AsyncFunctionDef):
         raise ValueError(f"'{function}' is an async function, which is not supported")

@@ -147,7 +147,7 @@ class Solver(Setup):
         self.adopt(lowest)
 
     def second_order_starts(self, density):
-        """The names of the starts of the second-order method, the usual one first."""
+        """The names of the initial guesses for the second-order method, the usual one first."""
         first = self.mf.init_guess if density is None else CHECKPOINT_START
         if not self.scf_name.startswith("U"):
             return [first]

@@ -1,0 +1,50 @@
+"""Whether a service is running, according to its status file."""
+
+import contextlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from wqmaster.campaign.loading import LoadedCampaign
+from wqmaster.campaign.service import show_command
+from wqmaster.errors import CampaignLocked
+from wqmaster.system.processes import lives
+from wqmaster.system.this_command import this_command
+
+STATUS_FILE = "status.json"
+
+
+def runs(found: Mapping[str, Any]) -> bool:
+    """Whether the service with this status is running, as far as this machine can see."""
+    return found.get("state") != "ended" and lives(found) is not False
+
+
+def runs_campaign(loaded: LoadedCampaign) -> bool:
+    """Whether a service that is running on this machine has this campaign, in whatever state."""
+    if loaded.service is None:
+        return False
+    # A damaged status shows nothing; the locks of folders still keep two masters apart.
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
+        text = (loaded.service.folder / STATUS_FILE).read_text(encoding="utf-8")
+        found = json.loads(text)
+        if found.get("state") == "ended" or not lives(found):
+            return False
+        path = loaded.source.path
+        return any(Path(one["file"]).samefile(path) for one in found["campaigns"])
+    return False
+
+
+def check_not_served(loaded: LoadedCampaign) -> None:
+    """Check that no running service has this campaign, whose workers it would wait for.
+
+    Raises:
+        CampaignLocked: a service has it.
+    """
+    if not runs_campaign(loaded):
+        return
+    folder = loaded.source.path.parent
+    raise CampaignLocked(
+        f"the service in {folder} is running this campaign; after a drain or a pause, continue it "
+        f"with '{this_command()} resume {loaded.typed}'; to see its state: {show_command(folder)}"
+    )
