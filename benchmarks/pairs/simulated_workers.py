@@ -41,16 +41,15 @@ def outputs_of(inputs: bytes, host: str, seconds: float, text: bytes) -> tuple[b
     values, files, steps = [], {}, []
     with tarfile.open(fileobj=io.BytesIO(inputs)) as tar:
         for member in tar:
-            job, _, name = member.name.rpartition("/")
+            folder, _, name = member.name.rpartition("/")
             if name == "value.txt":
                 content = tar.extractfile(member).read()
-                job, _, step = job.partition("/")
+                job, _, step = folder.partition(".")
                 values.append(content.split()[1].decode())
-                files[f"{job}/{step}:stdout"] = content + text
-                files[f"{job}/{step}:stderr"] = b""
+                files[f"{folder}:stdout"] = content + text
+                files[f"{folder}:stderr"] = b""
                 steps.append(f"step {job} {step} 0 {round(100 * seconds)} 0")
     lines = ["wqmaster 1", f"host {host}", *steps]
-    lines += [f"size {len(content)} {name}" for name, content in files.items()]
     sums = {**files, "inputs.tar": inputs}
     lines += [f"{hashlib.sha256(content).hexdigest()}  {name}" for name, content in sums.items()]
     manifest = "".join(f"{line}\n" for line in lines).encode()
