@@ -212,12 +212,19 @@ def _observe(
 def _problems(collection: Any, heard: Heard, jobs: int) -> list[str]:
     """What is lost or wrong, as sentences."""
     found = []
+    documents = list(collection.find({"bench.one": {"$ne": None}}))
     right = sum(
         one["bench"]["one"]["value"] == one["x"] and one["bench"]["one"]["_run"]["attempt"] == 1
-        for one in collection.find({"bench.one": {"$ne": None}})
+        for one in documents
     )
-    if right != jobs:
-        found.append(f"only {right:,} of {jobs:,} documents have their own value")
+    if right != len(documents):
+        found.append(f"{len(documents) - right:,} documents have another value than their own")
+    lost = len(heard.returned.keys() - {one["_id"] for one in documents})
+    if lost:
+        found.append(f"{lost:,} results that returned are not stored")
+    late = jobs - len(heard.returned)
+    if late:
+        found.append(f"{late:,} of {jobs:,} results did not return in time")
     failed = collection.database["wqmaster.failures"].count_documents({})
     for count, what in (
         (failed, "failed attempts"),

@@ -41,13 +41,13 @@ def outputs_of(inputs: bytes, host: str, seconds: float, text: bytes) -> tuple[b
     values, files, steps = [], {}, []
     with tarfile.open(fileobj=io.BytesIO(inputs)) as tar:
         for member in tar:
-            job, _, name = member.name.rpartition("/")
+            folder, _, name = member.name.rpartition("/")
             if name == "value.txt":
                 content = tar.extractfile(member).read()
-                job, _, step = job.partition(".")
+                job, _, step = folder.partition(".")
                 values.append(content.split()[1].decode())
-                files[f"{job}.{step}:stdout"] = content + text
-                files[f"{job}.{step}:stderr"] = b""
+                files[f"{folder}:stdout"] = content + text
+                files[f"{folder}:stderr"] = b""
                 steps.append(f"step {job} {step} 0 {round(100 * seconds)} 0")
     lines = ["wqmaster 1", f"host {host}", *steps]
     sums = {**files, "inputs.tar": inputs}
