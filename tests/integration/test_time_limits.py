@@ -93,6 +93,16 @@ def test_a_runner_that_is_ended_ends_its_watcher(shell: list[str], tmp_path: Pat
     wait_until(lambda: not processes("", tmp_path))
 
 
+def test_a_runner_that_is_killed_does_not_leave_its_watcher(
+    shell: list[str], tmp_path: Path
+) -> None:
+    """Once, it went on forever, and ended whatever process had the number of the program later."""
+    with start(shell, tmp_path, 2, shell_job("touch ../begun; sleep 3")) as runner:
+        wait_until((tmp_path / "begun").exists)
+        runner.kill()
+    wait_until(lambda: not processes("", tmp_path), 30)
+
+
 def test_long_streams_are_cut_in_the_middle(shell: list[str], tmp_path: Path) -> None:
     size = 70_000_000
     (found,) = run(shell, tmp_path, 600, shell_job(f"head -c {size} /dev/zero; echo end"))

@@ -193,6 +193,7 @@ watch() { # UNTIL: ends programs at their deadlines, of which a later one is nev
         left=$(((until - now + 99) / 100))
         left=$((left > 60 ? 60 : left < 1 ? 1 : left))
         if [ -n "$memory" ]; then pause; else nap $left; fi
+        kill -0 $$ || exit # nobody is left to watch for, since the runner was killed
         watched
         clock
         [ -z "$memory" ] || measure
