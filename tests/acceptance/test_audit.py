@@ -77,7 +77,7 @@ def test_a_coarse_grid_is_stopped_by_its_audit_and_a_fine_one_passes(
     errors = cli.errors
     assert "advice" in output
     assert "stop_above: 1.0 meV/Å" in errors
-    assert "change grid: 1 -> 5" in errors
+    assert "change grid from 1 to 5" in errors
     assert "--no-audit" in errors
     # Their net forces are above 10 meV/Å per atom, so they are not results.
     assert "2 of 2 structures were also refused by check_net_force" in errors

@@ -541,7 +541,7 @@ def test_a_plain_file_in_the_way_is_reported(name: str, campaigns: Campaigns, cl
         cli("run", path, code=SERVICE_IS_MISSING)
     assert cli.errors.count("\n") == 1
     assert str(place) in cli.errors
-    assert "File exists" in cli.errors
+    assert "is a file, not a folder" in cli.errors
     assert place.read_text() == "precious"
     place.unlink()
     if name == ".":

@@ -16,6 +16,7 @@ from wqmaster.recipe.resolving import resolve
 from wqmaster.recipe.retry import remedies
 from wqmaster.run.building import Builder
 from wqmaster.run.feed import Fed
+from wqmaster.run.memory_needs import MemoryNeeds
 from wqmaster.run.spool import Spool
 
 ONE = {"document": 1, "final": False, "class": "opt_not_converged", "message": "not converged"}
@@ -112,5 +113,5 @@ def test_remedies_of_all_steps_start_from_earlier_files_of_the_same_job(
     monkeypatch.setattr(spool, "rescued", files)
     entry = Fed(1, 3, molecule, history=store.ledger.histories([1])["1"])
     taken = remedies(recipe.ladders, {"a": ("restart",), "b": ("restart",)})
-    found = Builder(recipe, spool).rescued(entry, molecule, taken)
+    found = Builder(recipe, spool, MemoryNeeds(recipe.loaded.campaign)).rescued(entry, molecule, taken)
     assert {step: left["from"].decode() for step, left in found.items()} == rescued

@@ -155,8 +155,11 @@ def _check_size(loaded: LoadedCampaign) -> None:
     workers, job = loaded.campaign.workers, loaded.campaign.resources
     if not isinstance(workers, BatchWorkers):
         return
-    for name in ("cores", "memory", "disk"):
-        has, needs = getattr(workers, name), getattr(job, name)
+    for name, has, needs in (
+        ("cores", workers.cores, job.cores),
+        ("memory", workers.memory, job.fixed_memory),
+        ("disk", workers.disk, job.disk),
+    ):
         if has and needs and has < needs:
             raise loaded.source.error(
                 f"a worker with {name}: {has} can never run a job that asks for {needs} "
