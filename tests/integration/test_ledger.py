@@ -113,5 +113,7 @@ def test_remedies_of_all_steps_start_from_earlier_files_of_the_same_job(
     monkeypatch.setattr(spool, "rescued", files)
     entry = Fed(1, 3, molecule, history=store.ledger.histories([1])["1"])
     taken = remedies(recipe.ladders, {"a": ("restart",), "b": ("restart",)})
-    found = Builder(recipe, spool, MemoryNeeds(recipe.loaded.campaign)).rescued(entry, molecule, taken)
+    found = Builder(recipe, spool, MemoryNeeds(recipe.loaded.campaign)).rescued(
+        entry, molecule, taken
+    )
     assert {step: left["from"].decode() for step, left in found.items()} == rescued
