@@ -1,6 +1,6 @@
 """Compare our ORCA parsers with cclib and qccodec on the same files, in one run.
 
-    bash benchmarks/peers.sh .environment/peers      # once
+    ./shell bash benchmarks/peers.sh .environment/peers      # once
     ./shell python benchmarks/parse.py FOLDER [--rounds N]
 
 All read each output below FOLDER from disk, in turn. Against cclib, the values are energy,

@@ -1,6 +1,6 @@
 """Compare wqmaster with HyperQueue, in interleaved rounds with the same jobs.
 
-    bash benchmarks/peers.sh .environment/peers      # once
+    ./shell bash benchmarks/peers.sh .environment/peers      # once
     ./shell python benchmarks/vs_hyperqueue.py [--workload nothing|text|xtb] [--jobs N] [--rounds N]
 
 HyperQueue is the LocalCluster of the wheel `hyperqueue`, with two workers of one core each, in one

@@ -1,6 +1,6 @@
 """Compare wqmaster with Parsl on the same engines, in interleaved rounds with the same jobs.
 
-    bash benchmarks/peers.sh .environment/peers      # once
+    ./shell bash benchmarks/peers.sh .environment/peers      # once
     ./shell python benchmarks/vs_parsl.py [--workload nothing|text|xtb] [--jobs N] [--rounds N]
 
 Parsl's TaskVineExecutor and WorkQueueExecutor run a Python function for each job, which runs the

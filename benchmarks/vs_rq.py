@@ -1,6 +1,6 @@
 """Compare wqmaster with RQ on Redis, in interleaved rounds with the same jobs.
 
-    bash benchmarks/peers.sh .environment/peers      # once
+    ./shell bash benchmarks/peers.sh .environment/peers      # once
     ./shell python benchmarks/vs_rq.py [--workload nothing|text|xtb] [--jobs N] [--rounds N]
 
 `nothing` prints a number, `text` prints 200 KB, of which one number is kept, and `xtb` computes

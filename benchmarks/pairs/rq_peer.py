@@ -18,7 +18,9 @@ _SIDE = Path(__file__).with_name("rq_side.py")
 def require_peers() -> None:
     """End the program with the command that installs the peers, unless they are installed."""
     if not (PEERS / ".made").exists():
-        sys.exit(f"the peers are not installed; install them: bash benchmarks/peers.sh {PEERS}")
+        sys.exit(
+            f"the peers are not installed; install them: ./shell bash benchmarks/peers.sh {PEERS}"
+        )
 
 
 def peer_jobs(workload: Workload, folder: Path) -> list[dict[str, object]]:
