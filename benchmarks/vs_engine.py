@@ -14,26 +14,16 @@ from pathlib import Path
 
 from pairs import sides
 from pairs.bare import Bare
-from pairs.campaign import WORKERS, Campaign
-from pairs.measured import rounds, table
+from pairs.campaign import WORKERS
 
 
 def main() -> None:
     """Run what the command line says."""
     asked = sides.parser(__doc__, engines=tuple(WORKERS)).parse_args()
     workload = sides.workload_of(asked)
-    bases = {engine: f"bare {engine}" for engine in sides.engines_of(asked)}
     with tempfile.TemporaryDirectory(prefix="wqmaster-bench-") as made:
-        campaign, bare = Campaign(workload, Path(made)), Bare(workload, Path(made))
-        measured = {
-            name: lambda engine=engine: bare.measure(engine) for engine, name in bases.items()
-        }
-        measured |= sides.sides_of(campaign, asked)
-        found = rounds(measured, asked.rounds, next(iter(bases.values())))
-    print(f"\n{workload.name}, {len(workload.documents)} jobs, {asked.rounds} rounds")
-    for engine, base in bases.items():
-        own = {name: runs for name, runs in found.items() if engine in name}
-        print(f"\n{table(own, base)}")
+        folder = Path(made)
+        sides.compare_engines(asked, "bare {}", Bare(workload, folder), workload, folder)
 
 
 if __name__ == "__main__":

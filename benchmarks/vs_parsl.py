@@ -14,8 +14,6 @@ import tempfile
 from pathlib import Path
 
 from pairs import sides
-from pairs.campaign import Campaign
-from pairs.measured import rounds, table
 from pairs.parsl_peer import Parsl
 from pairs.rq_peer import require_peers
 
@@ -29,18 +27,9 @@ def main() -> None:
     asked = parser.parse_args()
     require_peers()
     workload = sides.workload_of(asked)
-    bases = {engine: f"Parsl, {engine}" for engine in sides.engines_of(asked)}
     with tempfile.TemporaryDirectory(prefix="wqmaster-bench-") as made:
-        peer, campaign = Parsl(workload, Path(made)), Campaign(workload, Path(made))
-        measured = {
-            name: lambda engine=engine: peer.measure(engine) for engine, name in bases.items()
-        }
-        measured |= sides.sides_of(campaign, asked)
-        found = rounds(measured, asked.rounds, next(iter(bases.values())))
-    print(f"\n{workload.name}, {len(workload.documents)} jobs, {asked.rounds} rounds")
-    for engine, base in bases.items():
-        own = {name: runs for name, runs in found.items() if engine in name}
-        print(f"\n{table(own, base)}")
+        folder = Path(made)
+        sides.compare_engines(asked, "Parsl, {}", Parsl(workload, folder), workload, folder)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,11 @@
 """A bare manager (bare_manager.py) as a side of a comparison."""
 
-import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
-from pairs.campaign import start_worker, waited
 from pairs.measured import Measured
+from pairs.own_manager import measured_with_workers
 from pairs.servers import free_port
 from pairs.workloads import Workload
 
@@ -40,29 +38,13 @@ class Bare:
             "jobs": [(one["_id"], workload.content(one)) for one in workload.documents],
         }
         port = free_port()
-        words = [sys.executable, _MANAGER, engine, str(port), folder / "outputs"]
-        manager = subprocess.Popen(
-            words,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env={**os.environ, "CATALOG_HOST": "127.0.0.1", "OMP_NUM_THREADS": "1"},
-        )
-        workers = [
-            start_worker(engine, port, folder / f"worker{number}") for number in range(self._slots)
-        ]
-        cpu_of_workers = 0.0
-        try:
-            said, _ = manager.communicate(json.dumps(asked))
-        finally:
-            manager.kill()
-            for worker in workers:
-                worker.kill()
-                cpu_of_workers += waited(worker)
-        # Work Queue prints warnings before.
-        rate, makespan, cpu, values = json.loads(said.splitlines()[-1])
-        jobs = len(workload.documents)
-        return Measured(
-            rate, 1000 * cpu / jobs, dict(values), makespan, 1000 * cpu_of_workers / jobs
+        return measured_with_workers(
+            [sys.executable, _MANAGER, engine, str(port), folder / "outputs"],
+            asked,
+            jobs=len(workload.documents),
+            engine=engine,
+            port=port,
+            folder=folder,
+            slots=self._slots,
+            environ={**os.environ, "CATALOG_HOST": "127.0.0.1", "OMP_NUM_THREADS": "1"},
         )

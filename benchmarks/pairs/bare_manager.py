@@ -1,4 +1,4 @@
-"""A bare manager of TaskVine or Work Queue, as a user writes it; runs as a program of its own.
+"""A bare manager of TaskVine or Work Queue, as a user writes it; runs as a separate program.
 
     python bare_manager.py taskvine|work_queue PORT FOLDER < jobs
 

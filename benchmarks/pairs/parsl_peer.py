@@ -1,12 +1,10 @@
 """Parsl as a side of a comparison, from wqmaster's environment."""
 
-import json
 import os
-import subprocess
 from pathlib import Path
 
-from pairs.campaign import start_worker, waited
 from pairs.measured import Measured
+from pairs.own_manager import measured_with_workers
 from pairs.rq_peer import PEERS, peer_jobs
 from pairs.servers import free_port
 from pairs.workloads import Workload
@@ -34,30 +32,13 @@ class Parsl:
         path = f"{PEERS / 'bin'}:{os.environ['PATH']}"
         environ = {**os.environ, "PATH": path, "PYTHONPATH": str(Path(__file__).parent)}
         environ |= {"CATALOG_HOST": "127.0.0.1", "OMP_NUM_THREADS": "1"}
-        words = [PEERS / "bin" / "python", _SIDE, engine, str(port), folder / "runs"]
-        side = subprocess.Popen(
-            words,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env=environ,
-            cwd=folder,
-        )
-        workers = [
-            start_worker(engine, port, folder / f"worker{number}", environ=environ)
-            for number in range(self._slots)
-        ]
-        cpu_of_workers = 0.0
-        try:
-            said, _ = side.communicate(json.dumps(asked))
-        finally:
-            side.kill()
-            for worker in workers:
-                worker.kill()
-                cpu_of_workers += waited(worker)
-        rate, makespan, cpu, values = json.loads(said.splitlines()[-1])
-        jobs = len(asked)
-        return Measured(
-            rate, 1000 * cpu / jobs, dict(values), makespan, 1000 * cpu_of_workers / jobs
+        return measured_with_workers(
+            [PEERS / "bin" / "python", _SIDE, engine, str(port), folder / "runs"],
+            asked,
+            jobs=len(asked),
+            engine=engine,
+            port=port,
+            folder=folder,
+            slots=self._slots,
+            environ=environ,
         )

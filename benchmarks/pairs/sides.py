@@ -2,10 +2,19 @@
 
 import argparse
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
 
 from pairs.campaign import WORKERS, Campaign
-from pairs.measured import Measured
+from pairs.measured import Measured, rounds, table
 from pairs.workloads import DEFAULT_JOBS, WORKLOADS, Workload
+
+
+class Peer(Protocol):
+    """Another program that runs the jobs of a workload on an engine."""
+
+    def measure(self, engine: str) -> Measured:
+        """Run all jobs on this engine."""
 
 
 def parser(
@@ -58,3 +67,19 @@ def sides_of(campaign: Campaign, asked: argparse.Namespace) -> dict[str, Callabl
                 campaign.measure(engine, size)
             )
     return sides
+
+
+def compare_engines(
+    asked: argparse.Namespace, name: str, peer: Peer, workload: Workload, folder: Path
+) -> None:
+    """Compare wqmaster with a peer that uses the same engines, and print a table for each."""
+    bases = {engine: name.format(engine) for engine in engines_of(asked)}
+    measured: dict[str, Callable[[], Measured]] = {
+        base: lambda engine=engine: peer.measure(engine) for engine, base in bases.items()
+    }
+    measured |= sides_of(Campaign(workload, folder), asked)
+    found = rounds(measured, asked.rounds, next(iter(bases.values())))
+    print(f"\n{workload.name}, {len(workload.documents)} jobs, {asked.rounds} rounds")
+    for engine, base in bases.items():
+        own = {side: runs for side, runs in found.items() if engine in side}
+        print(f"\n{table(own, base)}")

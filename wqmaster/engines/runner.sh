@@ -10,7 +10,7 @@
 # `timeout` for each. Paths are relative, so that a sandbox that is moved is not made again where it
 # was.
 # outputs.tar holds JOB.STEP/FILE, the streams JOB.STEP:stdout and JOB.STEP:stderr, and a `manifest`
-# of exit codes, wall times, sizes and checksums:
+# of exit codes, wall times and checksums:
 #   wqmaster 1 | host NAME |
 #   step JOB NAME EXIT HUNDREDTHS TIMED_OUT [SOFTWARE] | SUM  FILE | SUM  inputs.tar |
 #   cut BYTES FILE | memory JOB NAME KILOBYTES HUNDREDTHS | end SUM OF THE LINES ABOVE
