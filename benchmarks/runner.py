@@ -3,8 +3,8 @@
     ./shell python benchmarks/runner.py [--jobs 1,50] [--bytes 0,200000] [--rounds N] [--folder F]
 
 A job prints a line, or a line and BYTES of text, with `cat`. A loop of the shell that only runs the
-same programs is measured in turn. F is the folder in which both work: the file system counts, since each job
-makes and removes files (default: the temporary folder; /dev/shm is a tmpfs).
+same programs is measured in turn. F is the folder in which both work: the file system counts, since
+each job makes and removes files (default: the temporary folder; /dev/shm is a tmpfs).
 """
 
 import argparse
