@@ -9,10 +9,10 @@ import pytest
 
 from wqmaster.campaign.models import Campaign
 from wqmaster.checks.base import Level, Limits, Measurement
-from wqmaster.checks.composition import EnergyByComposition
 from wqmaster.checks.evaluated import Evaluated
 from wqmaster.checks.forces import rigid_part
 from wqmaster.checks.table import CHECKS, NO_CHECKS, checks_of
+from wqmaster.datasets.composition_fit import EnergyByComposition
 from wqmaster.errors import BadDocument, Defect
 from wqmaster.jobs.failures import FailureClass, Family
 from wqmaster.jobs.molecule import Molecule

@@ -22,7 +22,7 @@ from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError, EngineError
 from wqmaster.factory.campaigns import planned
 from wqmaster.factory.plan import WORKER_SCRIPT, Address
-from wqmaster.run.assembly import log, logged
+from wqmaster.run.opening import log, logged
 from wqmaster.system import elf
 from wqmaster.system.glibc import too_old
 

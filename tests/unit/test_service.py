@@ -45,7 +45,8 @@ from wqmaster.run.service.messages import (
 )
 from wqmaster.run.service.proxy import BrokerGone, Link, ProxyStaff
 from wqmaster.run.service.running import check_not_served
-from wqmaster.run.service.seat import Order, Seat, SeatState
+from wqmaster.run.service.seat import Order, Seat
+from wqmaster.run.service.seat_state import SeatState
 from wqmaster.run.service.service_file import ServiceFileWatch
 from wqmaster.run.service.shared import shared_by
 from wqmaster.run.service.status import published, typed_here

@@ -18,6 +18,8 @@ from wqmaster.system.this_command import this_command
 SERVICE_FILE = "service.yaml"
 # The folder of a service's private database, password, factory, logs and status.
 SERVICE_FOLDER = "service.run"
+# The folder of a service of single files, in the folder of the first campaign.
+FILES_FOLDER = "service"
 
 
 class Limits(Model):

@@ -15,7 +15,8 @@ from wqmaster.offline.adopt import Adoption, Wish, step_of
 from wqmaster.offline.adopting.account import Account
 from wqmaster.offline.adopting.judging import Options
 from wqmaster.recipe.resolving import resolve
-from wqmaster.run import assembly, campaign_folder
+from wqmaster.run import campaign_folder
+from wqmaster.run.opening import opened
 from wqmaster.system.this_command import this_command
 
 _PROGRAMS = ("orca", "xtb")
@@ -130,7 +131,7 @@ def command(
     file = resolved.loaded
     if not dry_run:
         campaign_folder.enter(file)
-    with assembly.opened(file) as store:
+    with opened(file) as store:
         place = f"{store.documents.full_name}, {store.campaign.output_key}.{options.step}"
         with progress(f"reading {folder}", "{} outputs") as show:
             adoption = Adoption(resolved, store, options, wish, show)

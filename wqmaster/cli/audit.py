@@ -14,6 +14,7 @@ from wqmaster.offline.audit import auditing, recipes
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.recipe.resolving import resolve
 from wqmaster.run import assembly
+from wqmaster.run.opening import opened
 from wqmaster.run.progress import Progress
 
 
@@ -91,7 +92,7 @@ def command(
     """
     recipe = resolve(loaded(campaign).replaced(engine=engine, port=port))
     settings = auditing.Settings(sample, seed, tighter, step)
-    with assembly.opened(recipe.loaded, existing=True) as store:
+    with opened(recipe.loaded, existing=True) as store:
         audit = auditing.prepared(recipe, store, settings)
         if dry_run:
             audit.tight(None)  # refuses options that the task function does not have

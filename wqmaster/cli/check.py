@@ -22,7 +22,8 @@ from wqmaster.offline.audit import canary
 from wqmaster.offline.census import Census, survey
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.recipe.resolving import resolve
-from wqmaster.run import assembly
+from wqmaster.run.first_look import check_matches
+from wqmaster.run.opening import opened
 from wqmaster.run.programs import check_programs
 from wqmaster.run.spool import Spool
 from wqmaster.run.this_machine import missing_cores, missing_hook
@@ -203,9 +204,9 @@ def _checked(recipe: Recipe) -> _Checked:
     file = recipe.loaded
     canary.checked(recipe)
     engine, why = choosing.choose(file.campaign)
-    with assembly.opened(file) as store:
+    with opened(file) as store:
         counts = store.counts()
-        assembly.check_matches(store, counts, file)
+        check_matches(store, counts, file)
         archived = Spool(file.folder / "spool").keeps_results
         notes = [
             *recipe_guard.check_recipes(store, recipe, archived=archived),
@@ -213,7 +214,9 @@ def _checked(recipe: Recipe) -> _Checked:
         ]
         with progress("reading the documents", "{} (Ctrl-C to stop)") as show:
             census = survey(store, recipe, show)
-            results = stale.survey(store, recipe, show=show, interruptible=True)
+            results = stale.survey(
+                store, recipe, show=lambda made: show(made.checked), interruptible=True
+            )
         first = _first(recipe, store, census)
         error: WqmasterError | None = None
         shows_nothing = None

@@ -13,9 +13,9 @@ from wqmaster.database.documents import Store
 from wqmaster.database.orders import Verb
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError, NothingMatches, ServiceError, WqmasterError
-from wqmaster.run import assembly
 from wqmaster.run.control.choice import Choice
 from wqmaster.run.control.client import LIFETIME_SECONDS, Alone, Given, give
+from wqmaster.run.opening import opened
 
 # Reasons for a refusal that lie in a service, not in the campaign or the command.
 _OF_SERVICES = {
@@ -49,7 +49,7 @@ def command_master(
         WqmasterError: the command was refused, or not answered in time.
     """
     file = loaded(campaign)
-    with assembly.opened(file, existing=True) as store:
+    with opened(file, existing=True) as store:
         found = arguments(store) if callable(arguments) else arguments
         given = give(store, verb, found, wait, Alone(store, file))
     error = _refusal(given)

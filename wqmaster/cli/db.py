@@ -11,7 +11,8 @@ from wqmaster.database.private_server import Mongod
 from wqmaster.doctor.folder import master
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError, DatabaseError
-from wqmaster.run import assembly, campaign_folder
+from wqmaster.run import campaign_folder
+from wqmaster.run.opening import mongod
 from wqmaster.system.this_command import this_command
 
 
@@ -31,7 +32,7 @@ def _private(campaign: Path) -> Mongod:
             + ": the campaign names its own database, so there is no private one to start or stop",
             code=ErrorCode.DATABASE_NOT_PRIVATE,
         )
-    return assembly.mongod(file)
+    return mongod(file)
 
 
 @command.command()
@@ -84,7 +85,7 @@ def url(campaign: Path, output: Output) -> None:
     """
     file = loaded(campaign)
     database = file.campaign.database
-    server = assembly.mongod(file)
+    server = mongod(file)
     uri = database.uri or server.uri
     error = None if database.uri else _not_running(server, campaign)
     value = {

@@ -19,7 +19,7 @@ from wqmaster.datasets.splits import Splits
 from wqmaster.datasets.targets import TARGETS, check_installed, check_name
 from wqmaster.errors import UsageError
 from wqmaster.recipe.resolving import resolve
-from wqmaster.run import assembly
+from wqmaster.run.opening import opened
 
 _MAX_SHOWN_IDS = 3
 
@@ -185,7 +185,7 @@ def command(
         for campaign in campaigns or (Path("campaign.yaml"),):
             recipe = resolve(loaded(campaign), runs=False)
             labels = labels_of(recipe, wishes)
-            store = stack.enter_context(assembly.opened(recipe.loaded, existing=True))
+            store = stack.enter_context(opened(recipe.loaded, existing=True))
             if wanted is not None:
                 checked_query(store, wanted)
             chosen = Selection(wanted or {}, group)

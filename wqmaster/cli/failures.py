@@ -27,10 +27,10 @@ from wqmaster.errors import CampaignError, NothingMatches
 from wqmaster.jobs.failures import FailureClass
 from wqmaster.jobs.molecule import Document
 from wqmaster.recipe.retry import plan_of
-from wqmaster.run import assembly
 from wqmaster.run.control.choice import Choice
 from wqmaster.run.control.stored import already_waiting
 from wqmaster.run.control.wording import none_failed
+from wqmaster.run.opening import opened
 from wqmaster.run.spool import Spool
 from wqmaster.system.this_command import this_command
 
@@ -209,7 +209,7 @@ def command(
         if (show, retry, discard) != (None, None, None):
             raise click.UsageError("--class cannot be used with --show, --retry or --discard")
     file = loaded(campaign)
-    with assembly.opened(file, existing=True) as store:
+    with opened(file, existing=True) as store:
         if retry is not None:
             count = _retry(store, retry, campaign)
             is_running = store.presence.published() is not None

@@ -13,7 +13,7 @@ from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import StructureError, WqmasterError
 from wqmaster.offline.importing import MAX_SHOWN, Account, Importer, Naming
 from wqmaster.recipe.resolving import resolve
-from wqmaster.run import assembly
+from wqmaster.run.opening import opened
 from wqmaster.structures.base import Note, Options
 from wqmaster.structures.formats import check_of_smiles
 from wqmaster.system.this_command import this_command
@@ -189,7 +189,7 @@ def command(
     )
     check_of_smiles(files, options)
     accounts = []
-    with assembly.opened(file) as store:
+    with opened(file) as store:
         place = store.documents.full_name
         scratch = file.folder if file.folder.is_dir() else None
         for path in files:

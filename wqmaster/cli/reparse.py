@@ -13,7 +13,8 @@ from wqmaster.cli.output import Output, json_option
 from wqmaster.jobs.molecule import shown_id
 from wqmaster.offline.reparse import Kind, Reparse, told
 from wqmaster.recipe.resolving import resolve
-from wqmaster.run import assembly, campaign_folder
+from wqmaster.run import campaign_folder
+from wqmaster.run.opening import opened
 from wqmaster.run.spool import Spool
 from wqmaster.system.locks import FolderLock
 from wqmaster.system.this_command import this_command
@@ -67,7 +68,7 @@ def command(campaign: Path, write: bool, output: Output) -> None:
     reported: Counter[Kind] = Counter()
     shown: list[str] = []
     with contextlib.ExitStack() as stack:
-        store = stack.enter_context(assembly.opened(file, existing=True))
+        store = stack.enter_context(opened(file, existing=True))
         if write and file.folder.is_dir():
             campaign_folder.enter(file)
             stack.callback(FolderLock(file.folder).close)

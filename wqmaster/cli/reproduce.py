@@ -17,7 +17,7 @@ from wqmaster.jobs.molecule import Document, shown_id
 from wqmaster.offline.differences import Agreement, ValueDifference
 from wqmaster.offline.reproduce import Reproduction, reproduced
 from wqmaster.recipe.resolving import resolve
-from wqmaster.run import assembly
+from wqmaster.run.opening import opened
 from wqmaster.run.programs import check_programs
 
 # The number of a frame, which a data set adds to the id of a document.
@@ -115,7 +115,7 @@ def command(campaign: Path, document: str, output: Output) -> None:
     """
     recipe = resolve(loaded(campaign))
     check_programs(recipe)
-    with assembly.opened(recipe.loaded, existing=True) as store:
+    with opened(recipe.loaded, existing=True) as store:
         found = reproduced(recipe, store, _document(store, document))
     output.show(_value(found), _lines(found))
     if found.agreement is Agreement.DIFFERS:

@@ -21,7 +21,8 @@ from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import NothingMatches
 from wqmaster.offline.rerun import Chosen, Count, Rerun
 from wqmaster.recipe.resolving import resolve
-from wqmaster.run import assembly, campaign_folder
+from wqmaster.run import campaign_folder
+from wqmaster.run.opening import opened
 
 
 def _ids(store: Store, texts: tuple[str, ...]) -> tuple[Any, ...]:
@@ -95,7 +96,7 @@ def command(
     label = None if failure is None else failure_class(failure)
     recipe = resolve(loaded(campaign), runs=False)
     file = recipe.loaded
-    with assembly.opened(file, existing=True) as store:
+    with opened(file, existing=True) as store:
         if wanted is not None:
             checked_query(store, wanted)
         if stale:

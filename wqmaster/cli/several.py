@@ -31,7 +31,7 @@ from wqmaster.run.holds import state_of
 from wqmaster.run.progress import duration, line, speed
 from wqmaster.run.service.broker import Broker
 from wqmaster.run.service.files import parsed_campaign
-from wqmaster.run.service.seat import SeatState
+from wqmaster.run.service.seat_state import SeatState
 from wqmaster.run.service.table import Row
 from wqmaster.run.service.together import Asked, run_together
 

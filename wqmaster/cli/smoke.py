@@ -26,7 +26,8 @@ from wqmaster.offline import smoke
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.recipe.resolving import resolve
 from wqmaster.recipe.retry import Again, GiveUp, Past, WithRemedies, decide
-from wqmaster.run import assembly
+from wqmaster.run.first_look import check_matches
+from wqmaster.run.opening import opened
 from wqmaster.run.programs import check_programs
 
 
@@ -35,7 +36,7 @@ def _molecule(store: Store, text: str | None, file: LoadedCampaign) -> Molecule:
         try:
             return smoke.first_molecule(store)
         except NothingMatches:
-            assembly.check_matches(store, None, file)  # its message states the query
+            check_matches(store, None, file)  # its message states the query
             raise
     for candidate in possible_ids(text):
         if store.one(candidate) is not None:
@@ -140,9 +141,9 @@ def command(campaign: Path, document: str | None, output: Output) -> None:
     """
     recipe = resolve(loaded(campaign))
     check_programs(recipe)
-    with assembly.opened(recipe.loaded) as store:
+    with opened(recipe.loaded) as store:
         if store.size() == 0:
-            assembly.check_matches(store, None, recipe.loaded)
+            check_matches(store, None, recipe.loaded)
         molecule = _molecule(store, document, recipe.loaded)
     result = smoke.rehearse(recipe, molecule)
     for warning in result.warnings(recipe, len(molecule.numbers)):

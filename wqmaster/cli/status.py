@@ -1,6 +1,7 @@
 """wqmaster status: show the progress of a campaign."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,11 @@ from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError, RecipeMismatch, UsageError
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.recipe.resolving import resolve
-from wqmaster.run import assembly
 from wqmaster.run.holds import HoldKind, state_of
+from wqmaster.run.opening import opened
 from wqmaster.run.other_names import where_else
 from wqmaster.run.progress import duration, expectation, overview, speed
-from wqmaster.run.service.seat import SeatState
+from wqmaster.run.service.seat_state import SeatState
 from wqmaster.run.service.status import published, typed_here
 from wqmaster.run.spool import Spool
 from wqmaster.system.this_command import this_command
@@ -32,7 +33,7 @@ _HOST_STATES = {"used": "in use", "tried": "tried with one task"}
 # Each document is in one of these states.
 STATES = ("done", "failed", "pending", "running", "spooled")
 # The holds that `wqmaster resume` ends.
-_ENDED_BY_RESUME = (HoldKind.PAUSE, HoldKind.CANARY, HoldKind.BREAKER)
+_ENDED_BY_RESUME = (HoldKind.PAUSE, HoldKind.CANARY, HoldKind.BREAKER, HoldKind.STALE)
 
 
 def _stale(found: dict[str, Any], campaign: Path) -> str:
@@ -189,6 +190,9 @@ def _lines(found: dict[str, Any], campaign: Path) -> Iterator[str]:
         yield f"partly    {count} with results of other steps but not of '{name}'"
     if found["stale_survey"]:
         yield f"stale     {_stale(found['stale_survey'], campaign)}"
+    elif found["done"]:
+        how = f"'{this_command()} check {typed(campaign)}' compares all results"
+        yield f"stale     not compared ({how} with their documents)"
     live = found["master"]
     if live is None:
         yield "master    not running"
@@ -309,10 +313,12 @@ def command(campaign: Path, hosts: bool, slow: bool, output: Output) -> None:
     except CampaignError as error:  # the counts are still useful
         output.warning(error.message)
         problems.append(as_json(error.message, error.code))
-    with assembly.opened(file, existing=True) as store:
+    with opened(file, existing=True) as store:
         place = store.documents.full_name
-        found = overview(store, Spool(file.folder / "spool"), recipe)
-        mismatch = recipe and _mismatch(store, recipe)
+        with ThreadPoolExecutor() as pool:
+            compared = pool.submit(_mismatch, store, recipe) if recipe else None
+            found = overview(store, Spool(file.folder / "spool"), recipe)
+        mismatch = compared and compared.result()
     found["recipe_mismatch"] = mismatch and mismatch.message
     if mismatch:
         problems.append(as_json(mismatch.message, mismatch.code))

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -288,10 +289,11 @@ class Store:
             ExecutionTimeout: a count took more than `seconds` (an error of pymongo).
         """
         bound: dict[str, Any] = {} if seconds is None else {"maxTimeMS": int(seconds * 1000)}
-        done = self.documents.count_documents(self._done(), **bound)
-        failures = self.ledger.by_class()
-        undone = self.documents.count_documents(self._undone(), **bound)
-        return Counts(done, sum(failures.values()), undone, failures)
+        with ThreadPoolExecutor() as pool:  # each count goes through the whole collection
+            done = pool.submit(self.documents.count_documents, self._done(), **bound)
+            undone = pool.submit(self.documents.count_documents, self._undone(), **bound)
+            failures = self.ledger.by_class()
+        return Counts(done.result(), sum(failures.values()), undone.result(), failures)
 
     def done_up_to(self, count: int, seconds: float) -> int:
         """How many documents are done, counted up to `count`; 0 if that takes too long."""

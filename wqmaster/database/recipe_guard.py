@@ -24,6 +24,8 @@ from wqmaster.system.this_command import this_command
 # Time limit for each pass over all results. If a pass takes longer, only the first are compared.
 _SCAN_SECONDS = 20.0
 _FIRST_RESULTS = 1000
+# Comparing so many results takes about a second.
+_SMALL_DOCUMENTS = 10_000
 # How many differences an error message lists at most.
 _MAX_DIFFERENCES = 6
 # How much of an adopted recipe a message shows.
@@ -83,13 +85,17 @@ def note(store: Store, recipe: Recipe) -> None:
 
 
 def _there(
-    store: Store, notes: list[Note], seconds: float
+    store: Store, recipe: Recipe, notes: list[Note], seconds: float
 ) -> dict[str, dict[StatedRecipe, int]] | None:
     """For each step, the recipes that its results record, and the number of results of each.
 
-    None if this takes longer than `seconds`. A note is added if not all results were read.
+    {} if all results are of `recipe` and were read by its parsers, which is found out faster. None
+    if this takes longer than `seconds`. A note is added if not all results were read.
     """
+    made = {step.request.name: (step.hash, _parsers_of(step)) for step in recipe.steps}
     try:
+        if not store.results.any_other(made, seconds):
+            return {}
         return store.results.recipes(seconds)
     except ExecutionTimeout:
         pass
@@ -105,6 +111,11 @@ def _there(
     )
     notes.append(Note(text, ErrorCode.RESULTS_UNCHECKED))
     return found
+
+
+def _parsers_of(step: StepRecipe) -> str | None:
+    """The version of the parsers of the step's program; None if it has no program."""
+    return step.diagnosis.VERSION if step.diagnosis is not None else None
 
 
 def _others(found: Mapping[StatedRecipe, int], step: StepRecipe) -> Counter[str]:
@@ -127,7 +138,7 @@ def _outdated(
     archived: bool,
 ) -> Iterator[Note]:
     """A note if some results were read by another version of the program's parsers."""
-    now = step.diagnosis.VERSION if step.diagnosis is not None else None
+    now = _parsers_of(step)
     others: Counter[str] = Counter()
     for stated, count in found.items():
         if stated.parser_version not in (None, now):
@@ -162,8 +173,12 @@ def check_recipes(
     steps = {step.request.name: step for step in recipe.steps}
     path = recipe.loaded.typed
     notes: list[Note] = []
-    there = _there(store, notes, seconds)
-    if there is None or any(_are_of(found, recipe) for found in there.values()):
+    there = _there(store, recipe, notes, seconds)
+    if recipe.code is not None and (
+        there is None
+        or any(_are_of(found, recipe) for found in there.values())
+        or (not there and store.results.any_there())
+    ):
         notes += _of_code(store, recipe)
     for name, found in (there or {}).items():
         place = f"{store.documents.full_name}, {store.campaign.output_key}.{name}"
@@ -236,10 +251,15 @@ def check_molecules(store: Store, recipe: Recipe) -> list[Note]:
             f"all would take too long; '{this_command()} check {recipe.loaded.typed}' compares all"
         )
         notes.append(Note(text, ErrorCode.RESULTS_UNCHECKED))
-    if made.unknown:
-        text = f"no molecule is recorded for {_results(made.unknown)}"
-        notes.append(Note(text, ErrorCode.RESULTS_UNDECLARED))
-    return notes
+    return [*notes, *unrecorded(made)]
+
+
+def unrecorded(made: stale.Survey) -> list[Note]:
+    """A note if no molecule is recorded for some results, so that they cannot be compared."""
+    if not made.unknown:
+        return []
+    text = f"no molecule is recorded for {_results(made.unknown)}"
+    return [Note(text, ErrorCode.RESULTS_UNDECLARED)]
 
 
 def stale_message(store: Store, recipe: Recipe, made: stale.Survey) -> str:
@@ -262,6 +282,19 @@ def stale_message(store: Store, recipe: Recipe, made: stale.Survey) -> str:
     )
 
 
+def stale_reason(store: Store, recipe: Recipe, made: stale.Survey) -> str:
+    """Why a run on which stale results were found is held, in one line, and what to do."""
+    parts = [f"{part} in {_documents(n)}" for part, n in made.differing.most_common()]
+    first = made.examples[0]
+    were = "was" if made.stale == 1 else "were"
+    return (
+        f"{made.stale:,} of the first {_documents(made.checked)} {were} changed after the results "
+        f"in {store.campaign.output_key} were computed ({', '.join(parts)}), for example document "
+        f"{shown_id(first.document)}: {'; '.join(first.differences)}; restore the documents, or "
+        f"let this run compute them again: {this_command()} rerun {recipe.loaded.typed} --stale"
+    )
+
+
 def check_parsers(store: Store, recipe: Recipe, *, archived: bool) -> list[Note]:
     """Notes on results that lack a value because a parser was added to their step later.
 
@@ -273,6 +306,8 @@ def check_parsers(store: Store, recipe: Recipe, *, archived: bool) -> list[Note]
         name = step.request.name
         names = [call.name for call in step.parsers]
         try:
+            if not store.results.any_lacking(name, names, _SCAN_SECONDS):
+                continue
             total, lacking = store.results.lacking(name, names, _SCAN_SECONDS)
         except ExecutionTimeout:
             text = f"step {name}: missing values of parsers were not counted: it takes too long"
@@ -318,15 +353,22 @@ def _of_code(store: Store, recipe: Recipe) -> list[Note]:
     return [Note(text, ErrorCode.FUNCTION_EDITED)]
 
 
-def check(store: Store, recipe: Recipe, *, archived: bool = False) -> list[Note]:
-    """Check recipes, molecules and parsers, in this order; return the notes of all checks.
+def is_small(store: Store) -> bool:
+    """Whether all results can be compared with their documents before a run begins."""
+    return store.size() <= _SMALL_DOCUMENTS
+
+
+def check(
+    store: Store, recipe: Recipe, *, archived: bool = False, values: bool = True
+) -> list[Note]:
+    """Check recipes and, with `values`, molecules and parsers; return the notes of all checks.
 
     Raises:
         RecipeMismatch: existing results were made with another recipe.
         StaleResults: existing results are stale.
     """
-    return [
-        *check_recipes(store, recipe, archived=archived),
-        *check_molecules(store, recipe),
-        *check_parsers(store, recipe, archived=archived),
-    ]
+    notes = check_recipes(store, recipe, archived=archived)
+    if values:
+        notes += check_molecules(store, recipe)
+        notes += check_parsers(store, recipe, archived=archived)
+    return notes

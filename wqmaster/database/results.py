@@ -278,6 +278,31 @@ class Results:
             }
         return found
 
+    def any_other(self, made: Mapping[str, tuple[str, str | None]], seconds: float) -> bool:
+        """Whether any result was made in another way than `made` states for its step.
+
+        `made` has the hash of the recipe and the version of the parsers for each step. A result
+        that records no recipe is another one. This takes a third of the time of `recipes`.
+
+        Raises:
+            ExecutionTimeout: this took more than `seconds` (an error of pymongo).
+        """
+        others = []
+        for name, (recipe, parsers) in made.items():
+            path = f"{self._key}.{name}"
+            other = [
+                {f"{path}._run.recipe": {"$ne": recipe}},
+                {f"{path}._run.parser_version": {"$not": {"$in": [None, parsers]}}},
+            ]
+            others.append({path: {"$ne": None}, "$or": other})
+        bound = max(1, int(seconds * 1000))
+        return bool(self._documents.count_documents({"$or": others}, limit=1, maxTimeMS=bound))
+
+    def any_there(self) -> bool:
+        """Whether there is a result of any step."""
+        some = {"$or": [{path: {"$ne": None}} for path in self._paths]}
+        return self._documents.find_one(some, {"_id": 1}) is not None
+
     def every(self, query: Document | None = None) -> Iterator[WithResults]:
         """Yield every document that has a result of any step, with the `_run` of each result.
 
@@ -307,6 +332,20 @@ class Results:
                 if has[step]
             }
             yield WithResults(found, steps)
+
+    def any_lacking(self, step: str, names: Sequence[str], seconds: float) -> bool:
+        """Whether any result of `step` lacks one of the values in `names`.
+
+        Raises:
+            ExecutionTimeout: this took more than `seconds` (an error of pymongo).
+        """
+        path = f"{self._key}.{step}"
+        lacks = [{f"{path}.{name}": {"$exists": False}} for name in names]
+        query = {path: {"$ne": None}, "$or": lacks}
+        bound = max(1, int(seconds * 1000))
+        return bool(names) and bool(
+            self._documents.count_documents(query, limit=1, maxTimeMS=bound)
+        )
 
     def lacking(
         self, step: str, names: Sequence[str], seconds: float

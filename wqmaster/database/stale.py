@@ -85,14 +85,14 @@ def survey(
     store: Store,
     recipe: Recipe,
     seconds: float | None = None,
-    show: Callable[[int], None] = lambda documents: None,
+    show: Callable[[Survey], None] = lambda made: None,
     *,
     interruptible: bool = False,
 ) -> Survey:
     """Count the documents with a stale result, for at most `seconds` (None: without a limit).
 
-    `show` is called with the number of documents compared so far. If `interruptible`, Ctrl-C ends
-    the count, and the counts so far are returned.
+    `show` is called with the counts so far, again and again. If `interruptible`, Ctrl-C ends the
+    count, and the counts so far are returned.
     """
     until = None if seconds is None else time.monotonic() + seconds
     made = Survey()
@@ -100,7 +100,7 @@ def survey(
         for found, stale in every(store, recipe):
             made.add(found, stale)
             if made.checked % _DOCUMENTS_PER_LOOK == 0:
-                show(made.checked)
+                show(made)
                 if until is not None and time.monotonic() > until:
                     made.complete = False
                     break

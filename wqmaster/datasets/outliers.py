@@ -5,8 +5,9 @@ from dataclasses import replace
 from typing import Any
 
 from wqmaster.checks.base import Level, Measurement, measured
-from wqmaster.checks.composition import ENERGY_BY_COMPOSITION, EnergyByComposition
+from wqmaster.checks.composition import ENERGY_BY_COMPOSITION
 from wqmaster.checks.evaluated import Evaluated
+from wqmaster.datasets.composition_fit import EnergyByComposition
 from wqmaster.datasets.frame import Frame
 from wqmaster.datasets.source import Source
 

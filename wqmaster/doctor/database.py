@@ -21,7 +21,7 @@ from wqmaster.doctor.finding import Case, Check, Finding, State
 from wqmaster.doctor.folder import clocks
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import DatabaseError
-from wqmaster.run import assembly
+from wqmaster.run.opening import mongod
 from wqmaster.run.other_names import where_else
 from wqmaster.system.programs import ask
 from wqmaster.system.this_command import this_command
@@ -76,7 +76,7 @@ def database(case: Case) -> Iterator[Finding]:
         return
     uri = case.loaded.campaign.database.uri
     if uri is None:
-        server = assembly.mongod(case.loaded)
+        server = mongod(case.loaded)
         if server.pid() is None:
             state = "is stopped" if server.exists else "does not exist yet"
             seen = f"the private server in {server.folder} {state}; a run starts it"

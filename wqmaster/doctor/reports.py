@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from wqmaster.campaign.loading import LoadedCampaign
+from wqmaster.campaign.service import FILES_FOLDER
 from wqmaster.doctor.finding import Case, Check, Finding
 from wqmaster.doctor.folder import master
 from wqmaster.engines.refusals import RefusalKind, logged_refusal
 from wqmaster.error_codes import ErrorCode
 from wqmaster.factory import ENGINE_PROGRAMS
-from wqmaster.run.service.shared import FILES_FOLDER
 
 # How many bytes at the end of each log are read, and how many of the workers' newest logs.
 _LOG_TAIL_BYTES = 1 << 20

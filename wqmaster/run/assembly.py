@@ -3,33 +3,26 @@
 import contextlib
 import logging
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-from bson import json_util
-from bson.errors import BSONError
-from pymongo.errors import ExecutionTimeout, OperationFailure, PyMongoError
 
 from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.campaign.service import show_command
 from wqmaster.database import recipe_guard
-from wqmaster.database.base import SearchGoesOn
-from wqmaster.database.documents import Counts, Store
-from wqmaster.database.private_server import Mongod
-from wqmaster.database.reasons import is_about_query, reason
 from wqmaster.engines import choosing
-from wqmaster.error_codes import ErrorCode
-from wqmaster.errors import AddressInvalid, DatabaseError, FolderError, NothingMatches
+from wqmaster.errors import FolderError
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run import campaign_folder
 from wqmaster.run.access_point import why_not_here
+from wqmaster.run.collector.configured import configuration
 from wqmaster.run.collector.pool import Collectors
-from wqmaster.run.collector.process import configuration
 from wqmaster.run.control import assembling
 from wqmaster.run.feed import Feed
+from wqmaster.run.first_look import add_reference_atoms, check_matches, first_counts
 from wqmaster.run.gates import Gates
+from wqmaster.run.guard import Guard
 from wqmaster.run.hiring import (
     cores,
     dismiss,
@@ -43,7 +36,7 @@ from wqmaster.run.keeping import Keeping
 from wqmaster.run.machine_gates import raise_descriptor_limit
 from wqmaster.run.master import Master
 from wqmaster.run.meters import meters
-from wqmaster.run.other_names import where_else
+from wqmaster.run.opening import logged, mongod, opened
 from wqmaster.run.outward import Outward
 from wqmaster.run.programs import check_programs
 from wqmaster.run.progress import Progress, RunState
@@ -53,13 +46,8 @@ from wqmaster.run.staff import Staff
 from wqmaster.software import osdf
 from wqmaster.system.files import check_writable
 from wqmaster.system.locks import FolderLock
-from wqmaster.system.log_files import LogFile
-from wqmaster.system.this_command import this_command
 
 log = logging.getLogger("wqmaster")
-
-# Time limit for counting the documents. If counting takes longer, the run begins without a total.
-_COUNT_TIMEOUT_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -77,156 +65,10 @@ class RunOptions:
     asked_for: Mapping[str, Any] | None = None
 
 
-def mongod(loaded: LoadedCampaign) -> Mongod:
-    """A campaign's private MongoDB server, whether or not it is running."""
-    return Mongod(loaded.mongod_folder)
-
-
-@contextlib.contextmanager
-def opened(loaded: LoadedCampaign, *, existing: bool = False) -> Iterator[Store]:
-    """Open the store of a campaign, on its private server if the file names no database.
-
-    With `existing`, no private server is created.
-
-    Raises:
-        AddressInvalid: the database's address is not valid.
-        CampaignError: the database refused the campaign's query.
-        DatabaseError: the database cannot be reached, or fails while the store is in use.
-        NothingMatches: there is no private server yet, and `existing` is set.
-    """
-    with contextlib.ExitStack() as stack:
-        uri = loaded.campaign.database.uri
-        if uri is None:
-            if existing and not mongod(loaded).exists:
-                raise NothingMatches(
-                    f"the campaign has no database in {loaded.mongod_folder.parent} yet; create "
-                    f"one with '{this_command()} import {loaded.typed} FILE', or name your own "
-                    "with 'database: {uri: ...}'" + where_else(loaded),
-                    code=ErrorCode.DATABASE_NOT_CREATED,
-                )
-            campaign_folder.prepare(loaded)
-            uri = stack.enter_context(mongod(loaded).used())
-        try:
-            store = Store(uri, loaded.campaign)
-        except AddressInvalid as error:
-            where = loaded.source.where("database", "uri")
-            raise AddressInvalid(f"{where}: {error.message}") from None
-        stack.callback(store.close)
-        try:
-            yield store
-        except OperationFailure as error:
-            if not is_about_query(error):
-                raise DatabaseError(
-                    f"the database refused an operation: {reason(error)}",
-                    code=ErrorCode.DATABASE_REFUSES,
-                ) from error
-            message = f"the database refused the query: {reason(error)}"
-            raise loaded.source.error(
-                message, "submit", "query", code=ErrorCode.QUERY_REFUSED
-            ) from error
-        except (PyMongoError, BSONError) as error:
-            log.debug("the database failed", exc_info=True)
-            raise DatabaseError(
-                f"the database failed: {reason(error)}", code=ErrorCode.DATABASE_FAILED
-            ) from error
-
-
-@contextlib.contextmanager
-def logged(folder: Path) -> Iterator[None]:
-    """Log to logs/master.log below `folder`, with rotation, for the duration of a `with`."""
-    check_writable(folder / "logs")
-    form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-    handler = LogFile(folder / "logs" / "master.log", form)
-    log.addHandler(handler)
-    log.setLevel(logging.DEBUG)
-    log.propagate = False
-    try:
-        yield
-    except Exception:
-        log.exception("the run failed")
-        raise
-    finally:
-        log.removeHandler(handler)
-        handler.close()
-
-
 def _lock_of_service(loaded: LoadedCampaign) -> FolderLock:
     folder = loaded.source.path.parent
     how = f"if it belongs to the service in {folder}, this shows it: {show_command(folder)}"
     return FolderLock(loaded.folder, how)
-
-
-def _typed_query(store: Store) -> str:
-    """The campaign's query in quotes, as JSON, which a YAML file can contain."""
-    return f"'{json_util.dumps(store.campaign.submit.query)}'"
-
-
-def check_matches(store: Store, counts: Counts | None, loaded: LoadedCampaign) -> None:
-    """Check that there are documents to compute, or that all of them have results.
-
-    Raises:
-        NothingMatches: the query selects no document, and none has a result.
-    """
-    try:
-        any_left = bool(store.page(None, 1))
-    except SearchGoesOn:
-        return  # so many are done that the search takes a while
-    if any_left or (counts and counts.done and not store.selects_nothing()):
-        return
-    place = store.documents.full_name
-    if store.size() == 0:
-        raise NothingMatches(
-            f"the collection {place} is empty: fill it with "
-            f"'{this_command()} import {loaded.typed} FILE', or name another one with "
-            "'database: {name: ..., collection: ...}'" + where_else(loaded),
-            code=ErrorCode.COLLECTION_EMPTY,
-        )
-    for step, count in store.partly_done().items():
-        path = f"{store.campaign.output_key}.{step}"
-        raise NothingMatches(
-            f"the query {_typed_query(store)} does not select the documents of {place} "
-            f"that have results of other steps but not of '{step}' ({count:,} in total); select "
-            f"them with 'submit: {{query: {{{path}: null}}}}', which changes no existing results",
-            code=ErrorCode.STEP_NOT_SELECTED,
-        )
-    raise NothingMatches(
-        f"the query {_typed_query(store)} selects none of the documents of {place} "
-        f"({store.size():,} in total); correct 'submit: query:', then: {this_command()} check "
-        f"{loaded.typed}"
-    )
-
-
-def first_counts(store: Store) -> Counts | None:
-    """The counts at the start of a run; None if counting takes too long."""
-    try:
-        return store.counts(_COUNT_TIMEOUT_SECONDS)
-    except ExecutionTimeout:
-        log.warning(
-            "counting took more than %d s; the run continues without a total",
-            _COUNT_TIMEOUT_SECONDS,
-        )
-        return None
-
-
-def add_reference_atoms(store: Store, loaded: LoadedCampaign) -> list[str]:
-    """Insert the reference atoms that are missing; return a note about them.
-
-    Raises:
-        CampaignError: the ground state of an element is not known, and no multiplicity is stated.
-    """
-    try:
-        added = store.add_reference_atoms(_COUNT_TIMEOUT_SECONDS)
-    except ExecutionTimeout:
-        where = loaded.source.where("reference_atoms")
-        return [
-            f"{where}: listing the elements of all documents takes too long, so no reference atoms "
-            "are computed; list them: 'reference_atoms: [H, C, N, O]'"
-        ]
-    except ValueError as error:
-        raise loaded.source.error(str(error), "reference_atoms") from error
-    if not added:
-        return []
-    return [f"{added} reference atom{'s' if added > 1 else ''} added to the documents"]
 
 
 def run(
@@ -269,7 +111,10 @@ def run(
         stack.callback(store.presence.unlock, token)
         store.prepare()
         archived = spool.keeps_results
-        noted = recipe_guard.check(store, recipe, archived=archived)
+        is_small = recipe_guard.is_small(store)
+        with ThreadPoolExecutor() as pool:
+            counting = pool.submit(first_counts, store)
+            noted = recipe_guard.check(store, recipe, archived=archived, values=is_small)
         progress.notes = [*recipe.warnings, *filter(None, [recipe.ignored]), *map(str, noted)]
         forbidden = why_not_here("the master")
         if forbidden is not None:
@@ -285,23 +130,23 @@ def run(
         for note in progress.notes:
             log.warning(note)
         store.presence.heartbeat(token, progress.published())
-        progress.notes += add_reference_atoms(store, loaded)
-        counts = first_counts(store)
+        added = add_reference_atoms(store, loaded)
+        progress.notes += added
+        counts = first_counts(store) if released or added else counting.result()
         store.presence.heartbeat(token, progress.published())
         if counts is not None:
             progress.done_before = counts.done
             progress.failures_before.update(counts.failures)
             progress.total = counts.done + max(counts.undone, counts.failed)
-        after = None
+        begun = None
         if not options.watch and not adopted and not any(spool.waiting()):
-            check_matches(store, counts, loaded)
-            first = Feed(store, lambda key: False, fields=recipe.fields, mended=progress.reopen)
-            while not first.take(1):
-                if first.exhausted:
+            begun = Feed(store, lambda key: False, fields=recipe.fields, mended=progress.reopen)
+            while not begun.look():
+                if begun.exhausted:
+                    check_matches(store, counts, loaded)
                     progress.state = RunState.NOTHING_TO_DO
                     return progress
                 store.presence.heartbeat(token, progress.published())
-            after = first.passed
         recipe = recipe.prepared()
         outward = stack.enter_context(Outward(loaded, progress))
         if staff is None:
@@ -318,9 +163,10 @@ def run(
         workforce = staff.factory if staff else hire(recipe, name, engine, progress)
         if workforce is not None:
             stack.callback(dismiss, workforce, progress)
+        configured = configuration(loaded, store.uri, recipe.hash)
         collectors = Collectors(
             staff.collectors if staff else max(1, cores() - 1),
-            configuration(loaded, store.uri, recipe.hash),
+            configured,
             folder / "logs",
             keep_open=[lock.fileno()],
             waits=staff is not None,
@@ -349,6 +195,7 @@ def run(
             also={"notify": outward.notify},
             staff=staff,
         )
+        guards = [] if is_small else [stack.enter_context(Guard(loaded, configured, progress))]
         master = Master(
             token=token,
             recipe=recipe,
@@ -359,7 +206,7 @@ def run(
             factory=workforce,
             progress=progress,
             gates=Gates(
-                [*keeping.gates, control.gate],
+                [*keeping.gates, control.gate, *guards],
                 meters(loaded, store, progress, canary=options.canary),
             ),
             storage=keeping.storage,
@@ -368,7 +215,7 @@ def run(
             control=control,
             watch=options.watch,
             limit=options.limit,
-            after=after,
+            begun=begun,
             adopted=adopted,
             most_slots=None if staff else most_slots(campaign),
             grace=options.grace,

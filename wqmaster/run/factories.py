@@ -24,8 +24,8 @@ from wqmaster.errors import (
 from wqmaster.factory import Address, Plan, Project
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.run import campaign_folder
-from wqmaster.run.assembly import mongod, opened
 from wqmaster.run.hiring import local_count, worker_environment
+from wqmaster.run.opening import mongod, opened
 from wqmaster.run.programs import asked_for_version
 from wqmaster.run.service.running import runs_campaign
 from wqmaster.software import osdf

@@ -40,7 +40,7 @@ class Feed:
     `busy` returns whether the document with a given `key_of` is in flight. A failed document that
     has changed is fed again, and `mended` is called with the failure classes of such documents.
     At most `limit` documents are fed, not counting retries. `fields` names the further fields that
-    affect a result. Documents up to the id in `after` were examined before, and are not fed.
+    affect a result. The feed goes on where `begun`, another one of the same campaign, has got.
     """
 
     def __init__(
@@ -51,24 +51,23 @@ class Feed:
         watch: bool = False,
         limit: int | None = None,
         fields: Fields = None,
-        after: tuple[Any] | None = None,
+        begun: "Feed | None" = None,
         mended: Callable[[Sequence[str]], None] = lambda classes: None,
     ) -> None:
         self._store = store
         self._busy = busy
         self._watch = watch
         self._left = limit
-        self._page: deque[Fed] = deque()
+        self._page: deque[Fed] = deque(begun._page if begun else ())
         self._again: deque[Any] = deque()
         self._retried: deque[Fed] = deque()
         # Key -> when to feed the document again, and the document.
         self._delayed: dict[str, tuple[float, Fed]] = {}
         self._fields = fields
         self._mended = mended
-        self._after = after
-        # The id after which the current page begins.
-        self.passed = after
-        self._at_end = False
+        # The id up to which documents were fetched.
+        self._after: tuple[Any] | None = begun._after if begun else None
+        self._at_end: bool = begun._at_end if begun else False
         self._next_pass = 0.0
 
     @property
@@ -100,14 +99,15 @@ class Feed:
         until = time.monotonic() + _DELAY_SECONDS
         self._delayed |= {key_of(entry.document): (until, entry) for entry in fed}
 
-    def look(self) -> None:
-        """Find out whether there are further documents, and feed none.
+    def look(self) -> bool:
+        """Whether there are documents to feed; False as long as the search for them goes on.
 
         Raises:
             PyMongoError: the database cannot be reached.
         """
         if not self._page and not self.no_new:
             self._turn_page()
+        return bool(self._page)
 
     def rewind(self) -> None:
         """Look at all documents again, because failed ones may run again or the query changed."""
@@ -165,14 +165,13 @@ class Feed:
         try:
             documents = self._store.page(self._after, PAGE_DOCUMENTS)
         except SearchGoesOn as found:
-            self.passed = self._after = found.after
+            self._after = found.after
             return True
         if not documents:
             self._at_end = True
             self._next_pass = time.monotonic() + WATCH_INTERVAL_SECONDS
             return False
         self._page.extend(self._fed(documents, retried=False))
-        self.passed = self._after
         self._after = (documents[-1]["_id"],)
         return True
 

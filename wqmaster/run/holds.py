@@ -17,6 +17,7 @@ class HoldKind(StrEnum):
     COLLECTORS = "collectors"
     CANARY = "canary"
     BREAKER = "breaker"
+    STALE = "stale"
     PAUSE = "pause"
 
 

@@ -9,7 +9,6 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from wqmaster.database.attempts import key_of
 from wqmaster.database.base import CampaignStore
@@ -68,7 +67,7 @@ class Master:
         control: Control | None = None,
         watch: bool = False,
         limit: int | None = None,
-        after: tuple[Any] | None = None,
+        begun: Feed | None = None,
         adopted: Sequence[str] = (),
         most_slots: int | None = None,
         grace: float = 60.0,
@@ -105,7 +104,7 @@ class Master:
             watch=watch,
             limit=limit,
             fields=recipe.fields,
-            after=after,
+            begun=begun,
             mended=progress.reopen,
         )
         self._bundling = Bundling(self._stragglers.times, most_slots, self._campaign.walltime)

@@ -3,11 +3,12 @@
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from wqmaster.database import stale
+from wqmaster.database import recipe_guard, stale
 from wqmaster.database.documents import Store
 from wqmaster.engines.base import EngineStats
 from wqmaster.jobs.failures import FailureClass
@@ -109,6 +110,8 @@ class Progress:
     hosts: Callable[[], Mapping[str, Any]] = dict  # the hosts for `status --hosts`
     memory: Callable[[], Mapping[str, Any]] = dict  # what is known of the memory of jobs
     stage: str | None = None  # what this run is a part of, such as an audit
+    # How many results are stale (`Survey.as_json`), as far as they were compared; None: not here.
+    stale_survey: Mapping[str, Any] | None = None
     limit_left: int | None = None  # documents that may still be fed; None: no limit
 
     @property
@@ -232,6 +235,7 @@ class Progress:
             "hosts": self.hosts(),
             "slow": stragglers.published(self.slow),
             "memory": self.memory(),
+            "stale_survey": self.stale_survey,
             "port": self.port,
             "listens_on": self.host,
             **({"workers_of": self.workers_of} if self.workers_of else {}),
@@ -245,13 +249,17 @@ def overview(store: Store, spool: Spool, recipe: Recipe | None) -> dict[str, Any
     the five counts add up to all documents of the campaign. `partly_done` states for each step how
     many documents lack its result but have a result of another step. `warned` is the number of
     documents about whose results a check warns; None if counting them takes too long. `stale`
-    documents are done, but hold another molecule now; the count is None if there is no `recipe`.
-    `control` has the pause and the blocked hosts that users have ordered, and `commands` their last
-    commands, the newest first.
+    documents are done, but hold another molecule now; None if they were not compared: there is no
+    `recipe`, or the collection is large and no master runs. `control` has the pause and the blocked
+    hosts that users have ordered, and `commands` their last commands, the newest first.
     """
-    counts = store.counts()
-    survey = recipe and stale.survey(store, recipe, _STALE_SECONDS)
-    live = store.presence.published()
+    with ThreadPoolExecutor() as pool:
+        counting = pool.submit(store.counts)
+        partly_done = pool.submit(store.partly_done)
+        warned = pool.submit(store.warned, _WARNED_SECONDS)
+        live = store.presence.published()
+        survey = recipe and _surveyed(store, recipe, live)
+    counts = counting.result()
     running = live["running"] if live else 0
     spooled = live["spooled"] if live else spool.jobs_returned()
     return {
@@ -262,14 +270,23 @@ def overview(store: Store, spool: Spool, recipe: Recipe | None) -> dict[str, Any
         "running": running,
         "spooled": spooled,
         "failures": dict(counts.failures),
-        "partly_done": store.partly_done(),
-        "warned": store.warned(_WARNED_SECONDS),
-        "stale": survey and survey.stale,
-        "stale_survey": survey and survey.as_json(),
+        "partly_done": partly_done.result(),
+        "warned": warned.result(),
+        "stale": survey and survey["stale"],
+        "stale_survey": survey,
         "master": live,
         "control": store.commands.orders().stored(),
         "commands": store.commands.last(_SHOWN_COMMANDS),
     }
+
+
+def _surveyed(
+    store: Store, recipe: Recipe, live: Mapping[str, Any] | None
+) -> Mapping[str, Any] | None:
+    """How many results are stale; of a large collection, what the living master has found."""
+    if recipe_guard.is_small(store):
+        return stale.survey(store, recipe, _STALE_SECONDS).as_json()
+    return live and live.get("stale_survey")
 
 
 def speed(per_second: float) -> str:

@@ -30,7 +30,7 @@ from wqmaster.offline.audit.sampling import Stratum, draw
 from wqmaster.offline.audit.statistics import difference
 from wqmaster.recipe.hashing import hash_of
 from wqmaster.recipe.recipe import Recipe
-from wqmaster.run import assembly
+from wqmaster.run.opening import opened
 from wqmaster.run.progress import Progress
 from wqmaster.system.this_command import this_command
 
@@ -113,7 +113,7 @@ class Audit:
         record = self.record or self.store.audits.begin(self.key, about, self.sample)
         tight = self.tight(record["_id"])
         frames, _ = self._originals.frames(self._ids())
-        with assembly.opened(tight.loaded) as copied:
+        with opened(tight.loaded) as copied:
             insert_copies(
                 copied.documents,
                 copies(self.recipe, tight, self.store, [*frames.values()], record["_id"]),
@@ -194,7 +194,7 @@ class Audit:
         mark = f"{audit}-settings"
         # With a single setting changed, most structures keep the noise that the checks refuse.
         recipe = self._derived(f"{self._name}-settings", steps, mark, UNCHECKED)
-        with assembly.opened(recipe.loaded) as copied:
+        with opened(recipe.loaded) as copied:
             made = copies(self.recipe, recipe, self.store, labels, mark)
             insert_copies(copied.documents, made)
             if copied.any_left() and run(recipe, _SINGLES_STAGE).stopped:

@@ -24,7 +24,7 @@ from wqmaster.offline.audit.recipes import recomputation
 from wqmaster.offline.audit.report import Report, change, refused
 from wqmaster.offline.audit.sampling import draw
 from wqmaster.recipe.recipe import Recipe
-from wqmaster.run import assembly
+from wqmaster.run.opening import opened
 from wqmaster.system.this_command import this_command
 
 # If less of the sample can be compared, it says too little about the rest of the campaign.
@@ -95,7 +95,7 @@ def audit_first(recipe: Recipe, run: auditing.Run, show: Callable[[Report], None
         return None
     settings, labels = found
     key = auditing.key_for(labels, settings)
-    with assembly.opened(recipe.loaded) as store:
+    with opened(recipe.loaded) as store:
         before = store.audits.finished(key)
         noise = None if before is None else noise_of(before["report"]["noise"])
         if before is not None and noise is not None and _is_enough(noise):
@@ -149,7 +149,7 @@ def _compute(recipe: Recipe, record: Document, run: auditing.Run) -> int:
     query = {"$and": [campaign.submit.query, {"_id": {"$in": ids}}]}
     submit = campaign.submit.model_copy(update={"query": query})
     narrowed = replace(recipe, loaded=loaded.copy(submit=submit, reference_atoms=None))
-    with assembly.opened(narrowed.loaded) as store:
+    with opened(narrowed.loaded) as store:
         if not store.any_left():
             return 0
     progress = run(narrowed, _STAGE)

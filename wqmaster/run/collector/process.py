@@ -17,25 +17,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
-from bson import json_util
-
-from wqmaster.campaign.loading import LoadedCampaign, Source
-from wqmaster.campaign.models import Campaign
 from wqmaster.database.documents import Store
 from wqmaster.error_codes import ErrorCode
-from wqmaster.errors import CampaignError, DatabaseError
+from wqmaster.errors import DatabaseError
 from wqmaster.recipe.recipe import Recipe
-from wqmaster.recipe.resolving import resolve
 from wqmaster.run.collector.collector import BATCH_TASKS, Collector
+from wqmaster.run.collector.configured import RecipeChanged, followed
 from wqmaster.run.collector.messages import (
     Collect,
     Configuration,
-    FromCollector,
     Refuses,
     Waits,
     order,
 )
 from wqmaster.run.spool import Spool
+from wqmaster.system.channel import Channel
 from wqmaster.system.lines import LineBuffer
 from wqmaster.system.log_files import LogFile
 
@@ -62,56 +58,22 @@ def _lines(descriptor: int) -> Iterator[list[bytes]]:
         del waiting[:BATCH_TASKS]
 
 
-class _Channel:
-    """The channel to the master. Anything that a user's parser prints goes to standard error."""
-
-    def __init__(self) -> None:
-        self._descriptor = os.dup(sys.stdout.fileno())
-        os.set_inheritable(self._descriptor, False)
-        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-
-    def tell(self, message: FromCollector) -> None:
-        """Send a complete message."""
-        rest = message.line()
-        while rest:
-            rest = rest[os.write(self._descriptor, rest) :]
-
-
-def configuration(loaded: LoadedCampaign, uri: str, recipe: str) -> Configuration:
-    """The configuration of a collector."""
-    campaign = loaded.campaign.model_dump(exclude={"folder", "notify", "metrics"})
-    return Configuration(
-        recipe=recipe,
-        # Paths become text; MongoDB's extended JSON covers the other types.
-        campaign=json_util.dumps(campaign, default=os.fspath),
-        path=str(loaded.source.path.absolute()),
-        folder=str(loaded.folder),
-        uri=uri,
-    )
-
-
-def _followed(configured: Configuration, channel: _Channel) -> Recipe:
-    """The recipe of the campaign in a configuration.
+def _followed(configured: Configuration, channel: Channel) -> Recipe:
+    """The recipe of a configuration; the master hears if the files of the recipe have changed.
 
     Raises:
-        CampaignError: the files that the recipe names are no longer those of the run.
+        CampaignError: see `followed`.
     """
-    folder = Path(configured.folder)
-    campaign = Campaign.model_validate({**json_util.loads(configured.campaign), "folder": folder})
-    loaded = LoadedCampaign(campaign, Source(Path(configured.path), None), frozenset())
-    recipe = resolve(loaded, runs=False)
-    if recipe.hash != configured.recipe:
-        # A collector that is started later reads the user's files again, and would store results
-        # under a recipe that they were not computed with.
-        reason = "files of the campaign's recipe have changed since the run began"
-        channel.tell(Refuses(reason=reason))
-        raise CampaignError(reason, code=ErrorCode.FILE_CHANGED)
-    return recipe
+    try:
+        return followed(configured)
+    except RecipeChanged as error:
+        channel.send(Refuses(reason=error.message).line())
+        raise
 
 
 def main() -> None:
     """Run until standard input closes."""
-    channel = _Channel()
+    channel = Channel()
     batches = _lines(sys.stdin.fileno())
     first, *waiting = next(batches, [b""])
     if not first:
@@ -133,7 +95,7 @@ def main() -> None:
             store = Store(configured.uri, recipe.loaded.campaign)
         except DatabaseError as error:
             lasts = error.code is ErrorCode.DATABASE_REFUSES
-            channel.tell(Waits(reason=error.message, lasts=lasts))
+            channel.send(Waits(reason=error.message, lasts=lasts).line())
             time.sleep(_RETRY_SECONDS)
     try:
         collector = Collector(recipe, store, spool, kept)
@@ -145,7 +107,7 @@ def main() -> None:
                     collector = Collector(recipe, store, spool, kept)
                     continue
                 for message in collector.process(cast("list[Collect]", [*lines])):
-                    channel.tell(message)
+                    channel.send(message.line())
     finally:
         store.close()
 

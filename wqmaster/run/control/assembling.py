@@ -12,8 +12,8 @@ from wqmaster.engines.base import Engine
 from wqmaster.engines.local import LocalEngine
 from wqmaster.factory import Handle
 from wqmaster.recipe.recipe import Recipe
+from wqmaster.run.collector.configured import configuration
 from wqmaster.run.collector.pool import Collectors
-from wqmaster.run.collector.process import configuration
 from wqmaster.run.control.control import Control, InService
 from wqmaster.run.control.pausing import PauseGate
 from wqmaster.run.control.reloading import Reloader

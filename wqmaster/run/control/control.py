@@ -31,6 +31,7 @@ from wqmaster.run.control.wording import (
     resumed,
     retried,
 )
+from wqmaster.run.holds import HoldKind
 from wqmaster.system.this_command import this_command
 
 log = logging.getLogger("wqmaster.master")
@@ -207,6 +208,8 @@ class Control:
     def _resume(self, command: Command, steering: Steering) -> Answer:
         before, _ = self._order(command, steering)
         ended = [str(hold.kind) for hold in steering.release()]
+        if HoldKind.STALE in ended:
+            steering.look_again()  # stale results may have been removed, to compute them again
         if before.pause is not None and "pause" not in ended:
             ended.insert(0, "pause")
         message = resumed(ended)

@@ -18,8 +18,8 @@ from wqmaster.errors import WqmasterError
 from wqmaster.recipe.hashing import hash_of
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.recipe.resolving import resolve
-from wqmaster.run import assembly
 from wqmaster.run.feed import Feed
+from wqmaster.run.opening import opened
 from wqmaster.run.programs import check_programs
 from wqmaster.run.service.files import check_settings, loaded_from
 from wqmaster.run.service.messages import Start
@@ -80,7 +80,7 @@ def _has_work(recipe: Recipe) -> bool:
     """Whether a run would compute anything."""
     if any(Spool(recipe.loaded.folder / "spool").waiting()):
         return True
-    with assembly.opened(recipe.loaded, existing=True) as store:
+    with opened(recipe.loaded, existing=True) as store:
         if store.commands.orders().pause is not None:
             return False
         feed = Feed(store, lambda key: False, fields=recipe.fields)

@@ -6,7 +6,6 @@ import os
 import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from wqmaster.engines.base import Returned
 from wqmaster.jobs.job import Task
 from wqmaster.run.service.messages import Back, Begun, Finished, Report, Room, Start, State, Stop
 from wqmaster.run.service.pipes import Child, Flooded
+from wqmaster.run.service.seat_state import SeatState
 from wqmaster.run.service.shares import Pick
 
 log = logging.getLogger("wqmaster.service")
@@ -70,23 +70,6 @@ class Sent:
     waiting: Waiting
     alias: str  # the task's id in the engine
     pick: Pick
-
-
-class SeatState(StrEnum):
-    """The state of a campaign in a service; the values are published for `wqmaster status`."""
-
-    STARTING = "starting"
-    RUNNING = "running"
-    STOPPING = "stopping"
-    RESTARTING = "restarting"  # its process has died, or could not begin
-    FINISHED = "finished"
-    STOPPED = "stopped"
-    FAILED = "failed"
-
-    @property
-    def is_end(self) -> bool:
-        """Whether the campaign has come to its end."""
-        return self in (SeatState.FINISHED, SeatState.STOPPED, SeatState.FAILED)
 
 
 class Seat:

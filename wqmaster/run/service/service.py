@@ -8,14 +8,15 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from wqmaster.database.private_server import Mongod
-from wqmaster.run import assembly, campaign_folder, hiring
+from wqmaster.run import campaign_folder, hiring
+from wqmaster.run.opening import logged
 from wqmaster.run.service.broker import Broker
 from wqmaster.run.service.examining import Examining
 from wqmaster.run.service.folder import Files
+from wqmaster.run.service.publishing import publish
 from wqmaster.run.service.service_file import ServiceFileWatch
 from wqmaster.run.service.serving import Serving
 from wqmaster.run.service.shared import Shared
-from wqmaster.run.service.status import publish
 from wqmaster.run.service.workforce import Workforce
 from wqmaster.system.locks import FolderLock
 from wqmaster.system.systemd import Notifier
@@ -50,7 +51,7 @@ class Service:
             campaign_folder.enter_service(place, self._shared.staffing.loaded)
             lock = FolderLock(place)
             stack.callback(lock.close)
-            stack.enter_context(assembly.logged(place))
+            stack.enter_context(logged(place))
             if self._shared.mongod_folder is not None:
                 stack.enter_context(Mongod(self._shared.mongod_folder).kept())
             workforce = Workforce(self._shared.staffing)

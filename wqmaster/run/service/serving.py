@@ -14,7 +14,8 @@ from wqmaster.run.service.examiner import Answer, Examine, Look
 from wqmaster.run.service.examining import Examining
 from wqmaster.run.service.folder import Change, Files
 from wqmaster.run.service.messages import Start
-from wqmaster.run.service.seat import Order, Seat, SeatState
+from wqmaster.run.service.seat import Order, Seat
+from wqmaster.run.service.seat_state import SeatState
 from wqmaster.run.service.shared import Shared
 
 log = logging.getLogger("wqmaster.service")

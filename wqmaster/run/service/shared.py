@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from wqmaster.campaign.loading import LoadedCampaign, load
-from wqmaster.campaign.service import SERVICE_FILE, LoadedService, load_service, service_beside
+from wqmaster.campaign.service import (
+    FILES_FOLDER,
+    SERVICE_FILE,
+    LoadedService,
+    load_service,
+    service_beside,
+)
 from wqmaster.campaign.workers import BatchWorkers
 from wqmaster.errors import CampaignError, UsageError
 from wqmaster.factory import worker_size
@@ -18,9 +24,6 @@ from wqmaster.run.service.examiner import Answer
 from wqmaster.run.service.folder import Stamp, in_folder, single
 from wqmaster.run.service.workforce import Staffing, as_campaign, largest
 from wqmaster.system.this_command import this_command
-
-# The folder of a service of single files, in the folder of the first campaign.
-FILES_FOLDER = "service"
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from wqmaster.engines.base import EngineStats
 from wqmaster.run.progress import Progress, Rate, RunState
 from wqmaster.run.service.broker import Broker
 from wqmaster.run.service.messages import Report
-from wqmaster.run.service.seat import Seat, SeatState
+from wqmaster.run.service.seat import Seat
+from wqmaster.run.service.seat_state import SeatState
 
 
 class _KnownRate(Rate):

@@ -8,14 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wqmaster.campaign.loading import LoadedCampaign
+from wqmaster.campaign.service import FILES_FOLDER
 from wqmaster.errors import UsageError
 from wqmaster.recipe.recipe import Recipe
-from wqmaster.run import assembly, campaign_folder, hiring
+from wqmaster.run import campaign_folder, hiring
+from wqmaster.run.opening import logged
 from wqmaster.run.programs import asked_for_version, check_programs
 from wqmaster.run.service.broker import Broker
 from wqmaster.run.service.files import differs
 from wqmaster.run.service.seat import Order
-from wqmaster.run.service.shared import FILES_FOLDER
 from wqmaster.run.service.table import Row, rows
 from wqmaster.run.service.workforce import Staffing, Workforce, largest
 from wqmaster.system.locks import FolderLock
@@ -105,7 +106,7 @@ def run_together(
     with contextlib.ExitStack() as stack:
         lock = FolderLock(place)
         stack.callback(lock.close)
-        stack.enter_context(assembly.logged(place))
+        stack.enter_context(logged(place))
         hidden = frozenset[str]().union(*(one.variables for one in files))
         environ = {name: value for name, value in os.environ.items() if name not in hidden}
         needed = [set(recipe.programs()) for recipe in recipes]
