@@ -93,7 +93,8 @@ def quantile(values: Sequence[float], percent: int) -> float:
 def _processes(command: int) -> tuple[psutil.Process, list[psutil.Process]]:
     """The master, which the command forks, and its collectors."""
     master = psutil.Process(master_of(command))
-    return master, [one for one in master.children() if "collector" in " ".join(one.cmdline())]
+    alive = [one for one in master.children() if one.status() != psutil.STATUS_ZOMBIE]
+    return master, [one for one in alive if "collector" in " ".join(one.cmdline())]
 
 
 def _spent(processes: Sequence[psutil.Process]) -> float:

@@ -15,8 +15,8 @@ import pytest
 
 from tests.conftest import wait_until
 from tests.integration.engine_harness import Harness, shell_job
-from wqmaster.engines import manager_logs, ndcctools, task_sizes, tries
-from wqmaster.engines.base import Engine
+from wqmaster.engines import manager_counts, manager_logs, ndcctools, task_sizes, tries
+from wqmaster.engines.base import Engine, TaskResult
 from wqmaster.engines.ndcctools import Setting
 from wqmaster.engines.taskvine import TaskVineEngine
 from wqmaster.engines.work_queue import WorkQueueEngine
@@ -323,6 +323,25 @@ def test_a_task_that_no_worker_can_run_is_reported(managers: Managers) -> None:
     assert "64 cores (the largest worker has 1)" in said
     harness.engine.cancel("large")
     wait_until(lambda: harness.engine.wait(1) or harness.engine.trouble() is None)
+
+
+def test_with_many_workers_large_tasks_that_wait_do_not_keep_small_ones_waiting(
+    managers: Managers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only two waiting tasks are compared with the workers at a time, but not always the same."""
+    monkeypatch.setattr(manager_counts, "_MAX_COMPARISONS", 0)
+    monkeypatch.setattr(manager_counts, "_MAX_CHOICE_WORKERS", 0)
+    harness = managers.start()
+    for number in range(10):
+        harness.submit(f"large{number}", shell_job("true"), cores=64)
+    harness.submit("small", shell_job("true"))
+    managers.worker(harness)
+    returned = wait_until(lambda: harness.engine.wait(1))
+    assert (returned.task_id, returned.result) == ("small", TaskResult.OK)
+    assert len(harness.engine.waiting()) == 10
+    for task in harness.engine.waiting():
+        harness.engine.cancel(task)
+    wait_until(lambda: harness.engine.wait(1) is None and harness.engine.stats().waiting == 0)
 
 
 def test_logs_do_not_grow_forever(managers: Managers, monkeypatch: pytest.MonkeyPatch) -> None:

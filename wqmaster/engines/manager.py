@@ -95,6 +95,13 @@ class Manager(ABC):
         """The manager's current counts of workers, cores and tasks."""
 
     @abstractmethod
+    def set_schedule(self, depth: int, *, first: bool) -> None:
+        """Compare at most `depth` waiting tasks with the workers before looking at what returned.
+
+        With `first`, a task goes to the first worker that can take it, not to the best one.
+        """
+
+    @abstractmethod
     def set_password(self, file: Path) -> None:
         """Admit only workers with the password in `file` from now on; connected ones stay."""
 

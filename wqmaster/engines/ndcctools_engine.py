@@ -8,6 +8,7 @@ from wqmaster.engines import ndcctools, tries
 from wqmaster.engines.base import EngineStats, Returned, RunningTask, TaskResult
 from wqmaster.engines.blocked_hosts import BlockedHosts
 from wqmaster.engines.manager import Manager, Order, Report
+from wqmaster.engines.manager_counts import ManagerCounts
 from wqmaster.engines.manager_logs import log_folder
 from wqmaster.engines.ndcctools import Setting
 from wqmaster.engines.refusals import Refusals
@@ -51,6 +52,7 @@ class NdcctoolsEngine:
         self._password = _PasswordFile(setting.password, self._manager)
         self._tasks: dict[str, Held] = {}  # the tasks in the manager, by id
         self._categories: set[str] = set()
+        self._counts = ManagerCounts(self._manager, lambda: len(self._tasks))
 
     def submit(self, task: Task, folder: Path) -> None:
         """Pass `task` to the manager."""
@@ -132,7 +134,7 @@ class NdcctoolsEngine:
 
     def hungry(self, priority: int | None = None) -> int:
         """How many more tasks the idle cores can take, plus a reserve that waits."""
-        stats = self._manager.stats
+        stats = self._counts.now()
         overtaken = 0
         if priority is not None and stats.tasks_waiting:
             overtaken = sum(
@@ -182,11 +184,11 @@ class NdcctoolsEngine:
 
     def stats(self) -> EngineStats:
         """The manager's counts of workers and tasks."""
-        stats = self._manager.stats
+        stats = self._counts.now()
         return EngineStats(
             workers=stats.workers_connected,
             cores=stats.total_cores,
-            waiting=stats.tasks_waiting,
+            waiting=max(0, stats.tasks_waiting),
             running=stats.tasks_on_workers,
             bytes_sent=stats.bytes_sent,
             workers_lost=stats.workers_lost,
@@ -194,7 +196,7 @@ class NdcctoolsEngine:
 
     def trouble(self) -> str | None:
         """A description of refused workers and of tasks that no worker takes; None without them."""
-        troubles = (self._refusals.trouble(), self._sizes.trouble(self._manager.stats))
+        troubles = (self._refusals.trouble(), self._sizes.trouble(self._counts.now()))
         return "; ".join(filter(None, troubles)) or None
 
     def how_to_connect(self) -> str | None:

@@ -106,6 +106,16 @@ class TaskVineManager(Manager):
         """The manager's current counts of workers, cores and tasks."""
         return cast("ManagerStats", self._manager.stats)
 
+    def set_schedule(self, depth: int, *, first: bool) -> None:
+        """Compare at most `depth` waiting tasks with the workers before looking at what returned.
+
+        With `first`, a task goes to the first worker that can take it, not to the one that has most
+        of its files.
+        """
+        self._manager.tune("attempt-schedule-depth", depth)
+        vine = ndcctools.bindings("taskvine.cvine")
+        self._manager.set_scheduler(vine.VINE_SCHEDULE_FCFS if first else vine.VINE_SCHEDULE_FILES)
+
     def set_fast_abort(self, category: str, factor: float) -> None:
         """Restart tasks of `category` that take `factor` times the average time; 0: never."""
         self._manager.enable_disconnect_slow_workers_category(category, factor)

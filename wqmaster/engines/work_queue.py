@@ -99,6 +99,17 @@ class WorkQueueManager(Manager):
         """The manager's current counts of workers, cores and tasks."""
         return cast("ManagerStats", self._queue.stats)
 
+    def set_schedule(self, depth: int, *, first: bool) -> None:
+        """Compare at most `depth` waiting tasks with the workers before looking at what returned.
+
+        With `first`, a task goes to the first worker that can take it, not to the fastest one.
+        """
+        wq = self._wq
+        self._queue.tune("attempt-schedule-depth", depth)
+        self._queue.specify_algorithm(
+            wq.WORK_QUEUE_SCHEDULE_FCFS if first else wq.WORK_QUEUE_SCHEDULE_TIME
+        )
+
     def set_fast_abort(self, category: str, factor: float) -> None:
         """Restart tasks of `category` that take `factor` times the average time; 0: never."""
         self._queue.activate_fast_abort_category(category, factor)

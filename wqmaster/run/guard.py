@@ -78,9 +78,12 @@ class Guard:
     def hold(self) -> Hold | None:
         """A hold if results are stale, unless a user has let the run go on."""
         now = time.monotonic()
-        if not self._is_over and now >= self._next_look:
+        if self._process.returncode is None and now >= self._next_look:
             self._next_look = now + _LOOK_INTERVAL_SECONDS
-            self._look()
+            if self._is_over:
+                self._process.poll()  # a process that has ended stays until somebody asks
+            else:
+                self._look()
         if self._found is None or self._found.stale is None or self._is_released:
             return None
         return Hold(HoldKind.STALE, self._found.stale, self._resume)

@@ -10,8 +10,9 @@ from wqmaster.run.collector.messages import EndedJob
 from wqmaster.run.holds import Hold, HoldKind
 from wqmaster.system.descriptors import open_descriptors
 
-# Seconds between two measurements.
+# Seconds between two measurements, at least; one takes at most a hundredth of the time.
 _LOOK_INTERVAL_SECONDS = 1.0
+_LOOK_SHARE = 0.01
 # A hold ends only when this many times the limit is free, so that it does not come and go.
 _FREE_AGAIN_FACTOR = 1.1
 # Inodes that stay free: each task in flight needs about ten.
@@ -35,25 +36,26 @@ def raise_descriptor_limit() -> int:
 
 
 class _Measured:
-    """Measures at most once a second.
+    """Measures at most once a second, and less often if that takes long.
 
     `measure` returns a hold if less than its argument times what must stay free is free.
     """
 
     def __init__(self, measure: Callable[[float], Hold | None]) -> None:
         self._measure = measure
-        self._looked = -_LOOK_INTERVAL_SECONDS
+        self._next_look = 0.0
         self._found: Hold | None = None
 
     def hold(self) -> Hold | None:
         """The hold that was measured last; None if there is none."""
-        now = time.monotonic()
-        if now >= self._looked + _LOOK_INTERVAL_SECONDS:
-            self._looked = now
+        begun = time.monotonic()
+        if begun >= self._next_look:
             try:
                 self._found = self._measure(_FREE_AGAIN_FACTOR if self._found else 1.0)
             except OSError:
                 self._found = None  # StorageGate reports a folder that is gone
+            ended = time.monotonic()
+            self._next_look = ended + max(_LOOK_INTERVAL_SECONDS, (ended - begun) / _LOOK_SHARE)
         return self._found
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 def open_descriptors() -> list[int]:
     """All open descriptors, and perhaps the one that listed them, which is closed by now."""
-    return [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]
+    # A Path for each of 10,000 takes five times as long.
+    return list(map(int, os.listdir("/proc/self/fd")))  # noqa: PTH208
 
 
 def is_open_at(descriptor: int, path: Path) -> bool:
