@@ -57,6 +57,7 @@ def test_a_task_succeeds(harness: Harness) -> None:
     result = harness.returned["t"]
     assert (result.result, result.exit_code) == ("ok", 0)
     assert 0 < result.started <= result.finished
+    assert (result.receiving > 0) == (harness.engine.port is not None)
     step = harness.outcome("t").steps[0]
     assert (step.exit_code, step.timed_out) == (0, False)
     assert step.files == {"stdout": b"said\n", "stderr": b"bad\n", "file": b"made\n"}
@@ -188,7 +189,9 @@ def test_a_task_whose_runner_is_ended_from_outside_runs_again(
     """`scancel` signals all processes of a worker, which can report its task before it ends."""
     begun = tmp_path / "begun"
     harness.submit(
-        "t", shell_job(f"[ -e {begun} ] || {{ touch {begun}; sleep 601.5; }}; echo well")
+        # A shell that outlived its sleep would end well.
+        "t",
+        shell_job(f"[ -e {begun} ] || {{ touch {begun}; exec sleep 601.5; }}; echo well"),
     )
 
     def running() -> list[int]:

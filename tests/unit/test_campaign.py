@@ -84,7 +84,7 @@ def test_a_short_file_gets_the_documented_defaults(tmp_path: Path) -> None:
     assert campaign.engine.type == "auto"
     assert campaign.workers.type == "local"
     assert (campaign.bundle.size, campaign.bundle.time) == ("auto", None)
-    assert campaign.archive.compression == "none"
+    assert campaign.archive.compression == "auto"
 
 
 def test_a_file_of_the_older_framework_is_accepted_as_it_is(tmp_path: Path) -> None:
@@ -416,7 +416,7 @@ def test_a_wrong_value_is_refused_with_its_line_and_key(
         ("bundle: {size: 100000}", "a whole number from 1 to 1,000"),
         ("resources: {cores: 1.5}", "must be a whole number"),
         ("submit: {query: [1]}", "submit.query"),
-        ("archive: {compression: xz}", "must be 'gzip' or 'none'"),
+        ("archive: {compression: xz}", "must be 'auto', 'gzip' or 'none'"),
     ],
 )
 def test_a_value_out_of_bounds_is_refused(tmp_path: Path, addition: str, words: str) -> None:

@@ -1,6 +1,7 @@
 """The master's loop in memory: stop, grace, retry, demand; no processes, database or sleep."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,12 @@ import pytest
 import yaml
 
 from wqmaster.campaign.loading import load
-from wqmaster.engines.base import TaskResult
+from wqmaster.engines.base import Returned, TaskResult
 from wqmaster.errors import CampaignLocked
 from wqmaster.factory import Demand, Trouble
 from wqmaster.jobs.failures import MAX_ATTEMPTS
 from wqmaster.recipe.resolving import resolve
-from wqmaster.run import feed
+from wqmaster.run import feed, link_speed
 from wqmaster.run.master import Master
 from wqmaster.run.progress import Progress, RunState
 from wqmaster.run.spool import Spool
@@ -430,6 +431,31 @@ def test_many_failed_documents_do_not_delay_the_heartbeat(
     house.store.ledger.retry_all([1])
     house.master(token="second", begun=looked).run()
     assert house.values == {11: 11.5}
+
+
+class SlowlyReceiving(MemoryEngine):
+    """Takes a second for the outputs of each task."""
+
+    def wait(self, seconds: float) -> Returned | None:
+        found = super().wait(seconds)
+        return found and replace(found, receiving=1.0)
+
+
+@pytest.mark.parametrize(
+    ("asked", "used"), [("auto", {"none", "gzip"}), ("none", {"none"}), ("gzip", {"gzip"})]
+)
+def test_outputs_are_compressed_once_they_come_back_slowly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str, used: set[str]
+) -> None:
+    monkeypatch.setattr(link_speed, "_MIN_BYTES", 1)
+    house = House(tmp_path, well, archive={"compression": asked})
+    house.engine = SlowlyReceiving(well)
+    house.fill(40)
+    house.master().run()
+    assert len(house.values) == 40
+    compressions = [task.compression for task in house.engine.submitted]
+    assert set(compressions) == used
+    assert compressions == sorted(compressions, reverse=True)  # first none, then gzip
 
 
 def test_jobs_are_bundled_once_their_times_are_known(tmp_path: Path) -> None:

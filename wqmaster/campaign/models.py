@@ -238,8 +238,8 @@ class Engine(Model):
 class Archive(Model):
     """`archive`: how outputs are transferred, and which of them are kept."""
 
-    # "gzip" suits a wide-area network, and "none" suits workers in the same network.
-    compression: Literal["gzip", "none"] = "none"
+    # "auto" compresses if outputs come back slowly, as through a wide-area network.
+    compression: Literal["auto", "gzip", "none"] = "auto"
     # Which raw outputs are kept: those of failed attempts, all (for `wqmaster reparse`), or none.
     keep: Literal["failed", "all", "none"] = "failed"
     # How much of a job's outputs is read into memory, in MB.

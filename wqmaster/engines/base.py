@@ -33,6 +33,7 @@ class Returned:
     started: float  # seconds since 1970
     finished: float  # seconds since 1970
     message: str = ""  # the last lines of the runner's output
+    receiving: float = 0.0  # seconds in which its outputs were received; 0: unknown
     # The checksum of the inputs that were sent, which the spool adds; "" in older spools.
     inputs: str = field(default="", compare=False)
 

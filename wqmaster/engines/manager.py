@@ -60,6 +60,7 @@ class Report:
     finished: float  # seconds since 1970
     output: str  # the runner's output
     failure: str  # the library's name for the result; "" for success
+    receiving: float  # seconds in which the outputs were received; 0: unknown
 
 
 @dataclass(frozen=True)

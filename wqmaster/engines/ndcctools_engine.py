@@ -124,6 +124,7 @@ class NdcctoolsEngine:
             started=report.started,
             finished=report.finished,
             message=_message(report),
+            receiving=report.receiving,
         )
 
     def _forget(self, task_id: str) -> Held | None:

@@ -176,6 +176,7 @@ class TaskVineManager(Manager):
             finished=started + task.get_metric("time_workers_execute_last") / 1e6,
             output=task.std_output or "",
             failure="" if task.result == "success" else task.result,
+            receiving=_between(task, "time_when_retrieval", "time_when_done"),
         )
 
     def end_restarted(self, tasks: Iterable[Held]) -> None:
@@ -212,6 +213,12 @@ class TaskVineManager(Manager):
         # SWIG's structs crash the interpreter if they still exist when it exits.
         self._manager._stats = self._manager._stats_hierarchy = None
         self._manager = None
+
+
+def _between(task: Any, begin: str, end: str) -> float:
+    """The seconds between two times of a task; 0 if one of them is unknown."""
+    times = [task.get_metric(name) / 1e6 for name in (begin, end)]
+    return max(0.0, times[1] - times[0]) if all(times) else 0.0
 
 
 def _result(task: Any) -> TaskResult:

@@ -165,6 +165,7 @@ class WorkQueueManager(Manager):
             finished=task.execute_cmd_finish / 1e6 or time.time(),
             output=task.std_output or "",
             failure="" if result is TaskResult.OK else task.result_str,
+            receiving=_receiving(task),
         )
 
     def _result(self, task: Any) -> TaskResult:
@@ -215,6 +216,12 @@ class WorkQueueManager(Manager):
         # SWIG's structs crash the interpreter if they still exist when it exits.
         self._queue._stats = self._queue._stats_hierarchy = None
         self._queue = None
+
+
+def _receiving(task: Any) -> float:
+    """The seconds in which the outputs of a task were received; 0 if that is unknown."""
+    begin, end = task._task.time_when_retrieval / 1e6, task._task.time_when_done / 1e6
+    return max(0.0, end - begin) if begin and end else 0.0
 
 
 class WorkQueueEngine(NdcctoolsEngine):

@@ -320,7 +320,7 @@ class Master:
             log.error("the files of task %s are gone; its jobs will run again", task)
             self._flights.lose(task)
             return True
-        self._bundling.returned(*self._flights.take_back(task))
+        self._sender.returned(*self._flights.take_back(task), returned.receiving)
         self._collectors.collect(task)
         return True
 

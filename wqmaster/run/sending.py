@@ -15,6 +15,7 @@ from wqmaster.run.bundling import Bundling
 from wqmaster.run.collector.messages import Ended
 from wqmaster.run.feed import Fed
 from wqmaster.run.flights import Flights
+from wqmaster.run.link_speed import LinkSpeed
 from wqmaster.run.memory_needs import MemoryNeeds, most_of
 from wqmaster.run.spool import Spool
 
@@ -51,6 +52,7 @@ class Sender:
         self._bundling = bundling
         self.memory = MemoryNeeds(self._campaign)
         self._builder = Builder(recipe, spool, self.memory)
+        self._link = LinkSpeed()
         self._count = 0
 
     def follow(self, recipe: Recipe) -> None:
@@ -58,6 +60,11 @@ class Sender:
         self._campaign = recipe.loaded.campaign
         self.memory.follow(self._campaign)
         self._builder.follow(recipe)
+
+    def returned(self, jobs: int, size: int, receiving: float) -> None:
+        """Take note of a returned task of `size` bytes, which took `receiving` seconds to come."""
+        self._bundling.returned(jobs, size)
+        self._link.received(size, receiving)
 
     def ended(self, task: Ended) -> None:
         """Take note of how the jobs of a task ended."""
@@ -133,7 +140,7 @@ class Sender:
             memory=memory,
             memory_limit=self.memory.limit(memory),
             disk=resources.disk and int(resources.disk * more.disk),
-            compression=self._campaign.archive.compression,
+            compression=self._compression,
             running_time_min=least,
             seconds=seconds,
             plain=not remedies,
@@ -148,6 +155,14 @@ class Sender:
             raise
         documents = [one.asked.document for one in bundle]
         self._flights.send(task.id, documents, sizes if task.plain else [])
+
+    @property
+    def _compression(self) -> str:
+        """How the outputs of the next task are compressed, as the runner takes it."""
+        asked = self._campaign.archive.compression
+        if asked == "auto":
+            return "gzip" if self._link.is_slow else "none"
+        return asked
 
     def _times(self, sizes: Sequence[int]) -> tuple[float, int | None]:
         """How long a task for molecules of these sizes is expected to take, in seconds; 0: unknown.
