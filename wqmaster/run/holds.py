@@ -33,6 +33,8 @@ class Hold:
     is_routine: bool = False
     # Whether documents whose last attempt failed are still sent again.
     retries_go_on: bool = False
+    # What a user can do once the run has ended because of this hold; None if there is no command.
+    afterwards: str | None = None
 
     def __str__(self) -> str:
         # The reason of a pause says that the run is paused.
