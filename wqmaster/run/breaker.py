@@ -255,8 +255,9 @@ class BreakerMeter:
             then = f"trying again in {max(1, round(self._until - self._clock()))} s"
         return Hold(
             HoldKind.BREAKER,
-            f"{self._reason}; {then}",
+            self._reason,
             self._command,
+            then=then,
             afterwards=f"fix the cause, then: {self._run_command}",
         )
 

@@ -108,7 +108,7 @@ class Upkeep:
         # A pause is no trouble: a user wants it.
         if hold is not None and not hold.is_routine and hold.kind is not HoldKind.PAUSE:
             held = RunTrouble(
-                # The hold's command is for a run that goes on.
+                # What the run would do next, and the command, are for a run that goes on.
                 f"held: {hold.reason}",
                 ErrorCode.RUN_HELD,
                 lasts=hold.command is not None,
