@@ -278,6 +278,27 @@ def test_refused_labels_are_audited_and_counted_and_not_stored(
 
 
 @needs_xtb
+def test_results_of_another_recipe_are_answered_as_a_run_answers_them(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    """Once, the advice was to run, which refuses."""
+    campaigns.waters(2)
+    path = campaigns.write()
+    nothing = json.loads(cli("audit", path, "--json", code=2))
+    assert nothing["code"] == "nothing-matches"
+    cli("run", path)
+    settings = campaigns.settings()
+    settings["campaign_config"]["args"][0]["gfn"] = 1
+    path = campaigns.write(**settings)
+    refused = json.loads(cli("audit", path, "--json", code=2))
+    assert refused["code"] == "recipe-changed"
+    assert f"wqmaster rerun {path} --query '{{}}'" in refused["message"]
+    cli("rerun", path, "--query", "{}")
+    cli("run", path)
+    assert json.loads(cli("audit", path, "--json"))["noise"]["structures"] == 2
+
+
+@needs_xtb
 def test_a_campaign_of_which_everything_was_refused_can_be_audited(
     campaigns: Campaigns, cli: Cli
 ) -> None:

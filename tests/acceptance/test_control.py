@@ -130,6 +130,8 @@ def test_without_a_master_answers_state_what_was_in_force_before(
     campaigns: Campaigns, cli: Cli, path: Path
 ) -> None:
     assert order(cli, "unblock", path, "node7")["was_blocked"] is False
+    for nothing in ("0", "0s", "-5"):
+        assert order(cli, "block", path, "node7", "--for", nothing, code=2)["code"] == "usage"
     order(cli, "block", path, "node7")
     order(cli, "block", path, "node8", "--for", "1h")
     listed = cli("status", path, "--hosts")
@@ -154,6 +156,35 @@ def test_rerun_and_retry_report_whether_a_master_is_running(
     assert order(cli, "failures", path, "--retry", "scf_not_converged")["master_running"] is True
     held_xtb.let_go()
     ended(process)
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_the_summary_counts_documents_that_were_queued_again_without_the_master(
+    campaigns: Campaigns, cli: Cli, held_xtb: HeldXtb, path: Path, *, together: bool
+) -> None:
+    """Once, it had them as done or failed, unlike `status` a moment later."""
+    campaigns.documents.update_many({"_id": {"$in": [1, 2]}}, {"$set": {"multiplicity": 2}})
+    campaigns.documents.update_one({"_id": 3}, {"$set": {"xtb.gfn2": {"energy": -1.0}}})
+    files = [path]
+    if together:
+        other = path.with_name("other.yaml")
+        other.write_text(path.read_text().replace("campaign: test", "campaign: other"))
+        change(other, submit={"query": {"_id": "nothing"}})
+        files.append(other)
+    process = begin(cli, held_xtb, *files)
+    wait_until(lambda: campaigns.failures.count_documents({"final": True}) == 2)
+    assert order(cli, "failures", path, "--retry", "bad_document")["retried"] == 2
+    assert order(cli, "rerun", path, "--id", "3")["replaced"] == 1
+    order(cli, "drain", path)
+    held_xtb.let_go()
+    output, _ = ended(process)
+    found = status(cli, path)
+    assert (found["done"], found["failed"], found["pending"]) == (SLOTS, 0, COUNT - SLOTS)
+    said = output.partition("\ntest: stopped\n")[2].partition("\n\n")[0]
+    summary = {words[0]: words[1] for words in map(str.split, said.splitlines()) if words[1:]}
+    counts = (summary["done"], summary["failed"], summary["pending"])
+    assert counts == (str(SLOTS), "0", str(COUNT - SLOTS))
+    assert "to see why documents failed" not in said
 
 
 def test_a_drained_run_ends_when_its_jobs_have_returned(
@@ -273,6 +304,9 @@ def test_a_blocked_host_gets_no_tasks_until_it_is_unblocked(
     assert [block["host"] for block in found["control"]["blocks"]] == [host]
     assert found["master"]["tasks_waiting"] > 0
     assert held_xtb.begun() == SLOTS
+    trouble = wait_until(lambda: status(cli, path)["master"]["trouble"])
+    assert f"blocked hosts: 1 ({host})" in trouble
+    assert trouble.endswith(f"wqmaster status {path} --hosts")
     answer = order(cli, "unblock", path, host)
     assert answer["was_blocked"]
     ended(process)

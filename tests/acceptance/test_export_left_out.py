@@ -69,6 +69,20 @@ def test_a_record_that_somebody_has_edited_is_left_out_alone(
     cli("check", path)  # it must not crash, either
 
 
+def test_a_document_whose_molecule_has_become_impossible_is_stale(
+    campaigns: Campaigns, cli: Cli, tmp_path: Path
+) -> None:
+    campaigns.insert({**WATER, "_id": "edited"}, {**WATER, "_id": "water"})
+    path = campaigns.write(campaign_config=config(), engine="local")
+    cli("run", path)
+    campaigns.documents.update_one({"_id": "edited"}, {"$set": {"charge": 1}})
+    assert json.loads(cli("status", path, "--json"))["stale"] == 1
+    found, _ = exported(cli, path, tmp_path)
+    ((why, what),) = found.items()
+    assert why.startswith("stale")
+    assert what == (1, ["edited"])
+
+
 def test_only_failures_of_selected_documents_without_the_result_are_counted(
     campaigns: Campaigns, cli: Cli, tmp_path: Path
 ) -> None:

@@ -325,14 +325,36 @@ def test_conformers_of_a_table_get_ids_and_can_be_imported_again(
     (cli.folder / "set.csv").write_text("name,smiles\nbutanol,CCCCO\nammonium,C[NH3+]\n")
     words = ("set.csv", "--conformers", "3", "--id-from", "name")
     said = cli("import", empty, *words)
-    assert said.startswith("set.csv: 2 records: 6 imported")
+    assert said.startswith("set.csv: 2 records: 2 imported")
     found = {one["_id"]: one for one in campaigns.documents.find()}
     assert sorted(found) == [
         *("ammonium-01", "ammonium-02", "ammonium-03"),
         *("butanol-01", "butanol-02", "butanol-03"),
     ]
     assert {one["charge"] for one in found.values() if one["name"] == "ammonium"} == {1}
-    assert "0 imported" in cli("import", empty, *words)
+    assert "2 records: 2 already there (6 documents)\n" in cli("import", empty, *words)
+
+
+def test_the_numbers_of_an_import_with_conformers_add_up_to_the_records(
+    cli: Cli, empty: Path
+) -> None:
+    (cli.folder / "set.smi").write_text("CO good\nC(C bad\nN fine\nC1C worse\n")
+    words = ("set.smi", "--conformers", "3", "--skip-bad")
+    assert "4 records: 2 imported into " in (said := cli("import", empty, *words))
+    assert " (6 documents), 2 refused\n" in said
+    cli("import", empty, "set.smi", "--conformers", "3", code=2)
+    (cli.folder / "set.smi").write_text("CO good\nC(C bad\nN fine\nO more\n")
+    said = cli("import", empty, *words)
+    assert said.startswith("set.smi: 4 records: 3 valid (9 documents: 3 imported into ")
+    assert ", 6 already there), 1 refused\n" in said
+
+
+def test_a_prefix_that_is_not_used_is_noted(cli: Cli, campaigns: Campaigns, empty: Path) -> None:
+    own = json.dumps({**WATER, "_id": "mine"})
+    (cli.folder / "some.jsonl").write_text(f"{own}\n{json.dumps(WATER)}\n")
+    said = cli("import", empty, "some.jsonl", "--prefix", "new")
+    assert "--prefix was not used (1 record)" in said
+    assert {one["_id"] for one in campaigns.documents.find()} == {"mine", "new-0000002"}
 
 
 def test_imported_molecules_are_computed_with_their_charge_and_spin(

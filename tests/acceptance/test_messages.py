@@ -77,7 +77,8 @@ def test_check_of_a_finished_campaign_says_so(campaigns: Campaigns, cli: Cli) ->
     ("options", "advice"),
     [
         ((), "correct the record"),
-        (("--id-from", "nope"), "correct the record or --id-from"),
+        # What the record states of its multiplicity is wrong, whatever its _id is to be.
+        (("--id-from", "title"), "correct the record"),
         (("--charge", "1"), "correct the record or --charge"),
     ],
 )
@@ -86,6 +87,21 @@ def test_the_advice_on_a_refused_record_names_the_option_that_can_be_wrong(
 ) -> None:
     (cli.folder / "one.extxyz").write_text("1\ncharge=0 multiplicity=1 spin=3\nHe 0 0 0\n")
     cli("import", campaigns.write(), "one.extxyz", *options, code=FILE_IS_WRONG)
+    assert cli.errors.endswith(f"; {advice}\n")
+
+
+@pytest.mark.parametrize(
+    ("own", "source", "advice"),
+    [
+        ({}, "nope", "correct the record or --id-from"),
+        ({"_id": "a"}, "hash", "leave out --id-from"),
+    ],
+)
+def test_the_advice_on_an_id_that_cannot_be_taken_is_about_the_id(
+    campaigns: Campaigns, cli: Cli, own: dict[str, str], source: str, advice: str
+) -> None:
+    (cli.folder / "one.jsonl").write_text(json.dumps({**own, **WATER}) + "\n")
+    cli("import", campaigns.write(), "one.jsonl", "--id-from", source, code=FILE_IS_WRONG)
     assert cli.errors.endswith(f"; {advice}\n")
 
 

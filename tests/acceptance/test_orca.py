@@ -278,8 +278,14 @@ def test_documents_that_failed_with_another_route_run_again(campaigns: Campaigns
 
     path = campaign_file(campaigns, "local")
     path.write_text(path.read_text().replace("def2-tzvpp", "def2-svp"))
+    found = json.loads(cli("check", path, "--json"))
+    assert (found["failed"], found["failed_with_other_recipe"]) == (2, 2)
+    said = cli("check", path)
+    assert "0 done, 2 to compute (2 of them failed with another recipe)" in said
+    assert "The first job, for document " in said
+    assert "2 with another recipe; the next run computes them again" in cli("status", path)
     output = cli("run", path, code=1)
-    assert "2 documents that failed with another recipe will be computed again" in output
+    assert "2 documents that had failed with another recipe were queued again" in output
     # The remedies start at the first rung, because attempts with the other route do not count.
     assert stored(campaigns, "scf")["wb97md3bj"]["_run"]["remedy"] == "kdiis_soscf"
     assert campaigns.failures.count_documents({"final": True}) == 1

@@ -1,5 +1,6 @@
 """`reference_atoms:`: isolated atoms are computed with the campaign's recipe, as documents."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,10 @@ def test_each_element_is_computed_once_as_an_atom_in_its_ground_state(
     )
     path = written(campaigns, True)
     cli("run", path)
+    # The atoms are done, so they are no longer selected, either.
+    found = json.loads(cli("check", path, "--json"))
+    assert (found["matching"], found["molecules"]["selected"]) == (0, 0)
+    assert found["first"]["document"] in ("water", "symbols")
     atoms = atoms_of(campaigns)
     assert {number: atom["multiplicity"] for number, atom in atoms.items()} == {1: 2, 7: 4, 8: 3}
     assert all(atom["xtb"]["gfn2"]["energy"] < 0 for atom in atoms.values())

@@ -266,7 +266,8 @@ def test_archives_of_failures_stay_until_they_are_discarded(
     assert "the archive was removed on" in cli("failures", path, "--show", "2")
     cli("failures", path, "--discard", "parse_eror", code=2)
     assert "did you mean 'parse_error'" in cli.errors
-    cli("failures", path, "--discard", "parse_error")
+    said = cli("failures", path, "--discard", "parse_error")
+    assert said == "2 archives of failed attempts deleted\n"
     assert not list(failed.iterdir())
     [group] = json.loads(cli("failures", path, "--json"))
     assert (group["count"], group["class"]) == (3, "parse_error")

@@ -471,8 +471,14 @@ def test_a_second_service_in_a_folder_is_refused(group: Group) -> None:
     group.service("local")
     serving = group.serve()
     wait_until(group.status)
-    group.cli("serve", group.folder, code=3)
-    assert "already running" in group.cli.errors
+    group.fill("a", 1)
+    for words in (("serve", group.folder), ("run", group.write("a"), group.write("b"))):
+        group.cli(*words, code=3)
+        assert f"the service (process {group.status()['pid']}) is already running" in (
+            said := group.cli.errors
+        )
+        assert said.endswith(f"wqmaster status {group.folder}\n")
+        assert "kill" not in said
     serving.send_signal(signal.SIGTERM)
     ended(serving)
 
@@ -544,17 +550,30 @@ def test_a_drained_campaign_of_a_service_stays_away_until_it_is_resumed(group: G
     wait_until(lambda: group.row("b").get("state") == "stopped")
     left = len(group.done("b"))
     assert left < 30
+    # The same word, and the way to go on, everywhere.
+    row = group.row("b")
+    assert row["hold_kind"] == "pause"
+    table = group.cli("status", group.folder)
+    assert " paused " in table
+    assert f"to go on: wqmaster resume {group.folder}/b.yaml" in table
+    # The service is running, so it is not the command to start it that helps.
+    refused = json.loads(group.cli("reload", group.folder / "b.yaml", "--json", code=3))
+    assert refused["error"]["code"] == "master-not-running"
+    assert refused["message"].endswith(f"wqmaster resume {group.folder}/b.yaml")
     # A run of its own would wait for the workers of the service, and keep the campaign's lock.
     group.cli("run", group.folder / "b.yaml", code=3)
     assert f"resume {group.folder}/b.yaml" in group.cli.errors
     serving.send_signal(signal.SIGHUP)  # look now at the campaigns that have ended
     wait_until(lambda: len(group.done("a")) == 30)
     assert len(group.done("b")) == left
-    group.cli("resume", group.folder / "b.yaml")
+    said = group.cli("resume", group.folder / "b.yaml")
+    assert said == "the service continues the campaign within a minute\n"
     serving.send_signal(signal.SIGHUP)
     wait_until(lambda: len(group.done("b")) == 30)
     serving.send_signal(signal.SIGTERM)
-    ended(serving)
+    assert "b: paused by " in ended(serving)
+    said = group.cli("resume", group.folder / "b.yaml")
+    assert said.endswith(f"wqmaster serve {group.folder}\n")
     assert set(group.runs().values()) == {1}
 
 
@@ -571,7 +590,8 @@ def test_the_factory_of_a_drained_campaign_is_had_by_resuming_it(group: Group) -
     assert refused["code"] == "master-not-running"
     assert f"resume {path}" in refused["message"]
     serving.send_signal(signal.SIGTERM)
-    assert "press Ctrl-C to stop immediately" in ended(serving)
+    assert "a second signal stops immediately" in (said := ended(serving))
+    assert "Ctrl-C" not in said
 
 
 def test_a_pause_in_a_service_loses_no_waiting_task(group: Group) -> None:

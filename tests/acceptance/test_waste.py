@@ -116,6 +116,21 @@ def test_a_campaign_that_is_smaller_than_the_canary_ends(campaigns: Campaigns, c
     assert "failed               5" in cli("run", path, code=1)
 
 
+def test_a_held_run_that_is_not_to_wait_names_a_run_that_goes_on(
+    campaigns: Campaigns, cli: Cli
+) -> None:
+    """Once, it named `resume`, which had no run to resume, and the next run was held again."""
+    program = campaigns.folder / "some-xtb"
+    program.write_text(f'#!/bin/sh\n[ "$1" = --version ] && exec {shutil.which("xtb")} "$@"\n')
+    program.chmod(0o755)
+    campaigns.waters(20)
+    path = campaigns.write(software={"xtb": str(program)}, canary={"jobs": 5})
+    cli("run", path, "--exit-on-trouble", code=3)
+    assert cli.errors.endswith(f"wqmaster run {path} --no-canary\n")
+    assert "resume" not in cli.errors
+    assert "failed               20" in cli("run", path, "--no-canary", code=1)
+
+
 @pytest.mark.parametrize("engine", ["local", "work_queue", "taskvine"])
 def test_a_task_that_hangs_is_named(campaigns: Campaigns, cli: Cli, engine: str) -> None:
     """xtb hangs at the only molecule with sulfur until the test lets it go."""

@@ -259,8 +259,11 @@ def test_workers_end_when_their_supervisor_is_killed(engine: Any, tmp_path: Path
         found = factory.status(tmp_path)
         assert found is not None
         assert (found["running"], found["running_workers"]) in ((True, 0), (True, 2))
-        with pytest.raises(factory.Locked):
+        with pytest.raises(factory.Locked) as caught:
             factory.start(plan, tmp_path, dict(os.environ))
+        # Only the master can stop it.
+        assert "--stop" not in caught.value.message
+        assert "--status" in caught.value.message
         os.kill(found["pid"], signal.SIGKILL)
         with pytest.raises(EngineError, match="the factory was killed"):
             wait_until(lambda: made.check())

@@ -119,8 +119,10 @@ def test_a_lost_password_is_replaced_without_loss(tmp_path: Path) -> None:
         one["a"]["b"].insert_one({"_id": 1})
         old = secret(server)
         (server.folder / "secret").unlink()
-        with pytest.raises(DatabaseError) as caught, Mongod(server.folder).used():
+        again = Mongod(server.folder, "mine.yaml")
+        with pytest.raises(DatabaseError) as caught, again.used():
             pass
+        assert "'wqmaster db stop mine.yaml'" in caught.value.message
         assert "password file" in caught.value.message
         assert old not in caught.value.message
     with server.used() as uri, client(uri) as one:

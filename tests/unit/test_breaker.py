@@ -44,7 +44,11 @@ def hear(meter: BreakerMeter, kinds: Iterable[str | None], hosts: int = 5) -> in
 def meter(clock: Clock | None = None, hosts_now: int = 0, **settings: int) -> BreakerMeter:
     breaker = Breaker(**settings)
     return BreakerMeter(
-        breaker, "wqmaster resume c.yaml", lambda: hosts_now, clock=clock or Clock()
+        breaker,
+        "wqmaster resume c.yaml",
+        "wqmaster run c.yaml",
+        lambda: hosts_now,
+        clock=clock or Clock(),
     )
 
 
@@ -58,7 +62,7 @@ def test_a_sudden_run_of_lost_programs_holds_the_campaign() -> None:
     assert (hold.kind, hold.is_routine, hold.retries_go_on) == (HoldKind.BREAKER, False, False)
     assert hold.command == "wqmaster resume c.yaml"
     for part in ("80 of the last 100 jobs", "program_missing", "5 hosts", "before: 0%", "60 s"):
-        assert part in hold.reason
+        assert part in str(hold)
     assert found.room().is_full
 
 
@@ -100,7 +104,8 @@ def test_a_single_host_is_all_hosts() -> None:
 
 def test_verdicts_of_the_canary_do_not_count() -> None:
     due = [False]
-    found = BreakerMeter(Breaker(), "wqmaster resume c.yaml", is_due=lambda: due[0])
+    commands = ("wqmaster resume c.yaml", "wqmaster run c.yaml")
+    found = BreakerMeter(Breaker(), *commands, is_due=lambda: due[0])
     assert hear(found, ["killed"] * 500) is None
     due[0] = True
     assert hear(found, ["killed"] * 500) == 100
@@ -255,7 +260,7 @@ def test_a_run_pauses_tries_and_goes_on_by_itself(tmp_path: Path) -> None:
         probe=3,
         program=Threshold(verdicts=10, stop_share=0.9),
     )
-    found = BreakerMeter(breaker, "wqmaster resume c.yaml", clock=clock)
+    found = BreakerMeter(breaker, "wqmaster resume c.yaml", "wqmaster run c.yaml", clock=clock)
     house = House(tmp_path, lambda job: well(job) if len(house.values) < 30 else fails(job))
     house.engine.slots = 2
     house.fill(200)

@@ -28,7 +28,8 @@ def ended(*jobs: EndedJob) -> Ended:
 
 
 def canary(jobs: int = 10, stop_share: float = 0.8) -> CanaryMeter:
-    return CanaryMeter(Canary(jobs=jobs, stop_share=stop_share), "wqmaster resume c.yaml")
+    canary = Canary(jobs=jobs, stop_share=stop_share)
+    return CanaryMeter(canary, "wqmaster resume c.yaml", "wqmaster run c.yaml")
 
 
 def keys(count: int) -> list[str]:
@@ -57,6 +58,7 @@ def test_most_of_the_canary_failing_with_one_class_holds_the_run() -> None:
     assert hold is not None
     assert (hold.kind, hold.is_routine) == (HoldKind.CANARY, False)
     assert hold.command == "wqmaster resume c.yaml"
+    assert "wqmaster run c.yaml --no-canary" in str(hold.afterwards)
     for part in ("8 of the first 9 documents", "program_missing", "on 2 hosts", "0: why 0"):
         assert part in hold.reason
     assert meter.room().new == 0

@@ -167,6 +167,9 @@ def test_only_a_service_that_starts_campaigns_again_keeps_a_drained_one_paused(
     house.fill(9)
     house.order("drain")
     house.steered(service=InService(follows_file)).run()
+    # Nothing had been sent.
+    assert "no job is in flight" in house.answer(1).message
+    assert (house.progress.drained is not None) is follows_file
     assert (house.store.commands.orders().pause is not None) is follows_file
     assert ("stays paused until" in house.answer(1).message) is follows_file
 

@@ -73,6 +73,22 @@ def test_a_value_that_means_something_else_is_not_a_label(
     assert caught.value.code is ErrorCode.LABELS_MISSING
 
 
+@pytest.mark.parametrize("asked", [{"frames": True}, {}])
+def test_a_missing_parser_is_answered_with_the_command_for_this_campaign(
+    tmp_path: Path, asked: dict[str, bool]
+) -> None:
+    config = {
+        "func_name": "wqmaster.tasks.xtb.optimize",
+        "args": [{"name": "opt", "parsers": ["energy"]}],
+    }
+    path = tmp_path / "my campaign.yaml"
+    path.write_text(yaml.safe_dump({"campaign": "c", "campaign_config": config}))
+    with pytest.raises(CampaignError) as caught:
+        labels_of(resolve(load(path), runs=False), Wishes(**asked))
+    assert caught.value.code is ErrorCode.LABELS_MISSING
+    assert f"reparse '{path}' --write" in caught.value.message
+
+
 def xtb_recipe(folder: Path, *parsers: str) -> Recipe:
     config = {
         "func_name": "wqmaster.tasks.xtb.singlepoint",

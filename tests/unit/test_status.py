@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 
+from wqmaster.database.documents import Counts
 from wqmaster.engines.base import EngineStats
 from wqmaster.run.holds import Hold, HoldKind, state_of
 from wqmaster.run.progress import (
@@ -220,6 +221,18 @@ def test_canceled_documents_do_not_count_as_computed() -> None:
     assert found.computed == 5
     found.started = time.monotonic() - 10
     assert found.speed == pytest.approx(0.5, rel=0.01)
+
+
+def test_counts_that_others_have_changed_are_replaced_and_jobs_that_ran_still_count() -> None:
+    found = progress(done_before=10, failures_before=Counter(killed=3), total=20)
+    found.done, found.failures = 4, Counter(killed=1, timeout=1, canceled=1)
+    assert found.computed == 6
+    # All but one failure were queued again, and so were two results of this run.
+    found.correct(Counts(done=2, failed=1, undone=19, failures={"timeout": 1}))
+    assert (found.done_before, found.done, found.all_done) == (0, 2, 2)
+    assert (found.all_failed, found.failures) == (1, Counter(timeout=1))
+    assert (found.total, found.pending) == (21, 18)
+    assert found.computed == 6
 
 
 def test_no_time_is_left_if_nothing_is_left_to_compute() -> None:

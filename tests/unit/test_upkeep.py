@@ -63,9 +63,21 @@ def test_a_hold_with_a_command_ends_an_impatient_run() -> None:
     upkeep = Upkeep(exits_on_trouble=True)
     upkeep.look([], Hold(HoldKind.SPOOL, "full", is_routine=True), now=0.0)
     upkeep.look([], Hold(HoldKind.DISK, "nearly full"), now=1.0)
-    with pytest.raises(RunTroubled, match="changed") as found:
-        upkeep.look([], Hold(HoldKind.COLLECTORS, "changed", "begin again"), now=2.0)
+    hold = Hold(
+        HoldKind.BREAKER,
+        "all fail",
+        "wqmaster resume c.yaml",
+        then="trying again in 60 s",
+        afterwards="run again",
+    )
+    assert str(hold).endswith("trying again in 60 s; to go on: wqmaster resume c.yaml")
+    with pytest.raises(RunTroubled, match="all fail") as found:
+        upkeep.look([], hold, now=2.0)
     assert found.value.code is ErrorCode.RUN_HELD
+    # No run is left that could try again or be resumed.
+    assert "try" not in found.value.message
+    assert "resume" not in found.value.message
+    assert found.value.message.endswith("; run again")
 
 
 def test_a_large_spool_holds_the_run_and_says_so() -> None:

@@ -44,6 +44,7 @@ class _Checked:
     place: str  # full name of the collection
     size: int  # number of documents in the collection
     counts: Counts
+    failed_otherwise: int  # documents that failed with another recipe, which a run computes again
     census: Census
     results: stale.Survey
     notes: list[recipe_guard.Note]
@@ -87,6 +88,7 @@ class _Checked:
             "matching": self.counts.undone,
             "done": self.counts.done,
             "failed": self.counts.failed,
+            "failed_with_other_recipe": self.failed_otherwise,
             "molecules": self.census.as_json(),
             "stale": self.results.stale,
             "stale_survey": self.results.as_json(),
@@ -101,7 +103,7 @@ class _Checked:
         file = self.recipe.loaded
         yield f"campaign    {file.campaign.campaign} (recipe {self.recipe.hash})"
         yield f"engine      {self.engine}: {self.why}"
-        yield from _counted(self.place, self.size, self.counts, self.census)
+        yield from _counted(self.place, self.size, self.counts, self.failed_otherwise, self.census)
         if self.results.checked:
             ended = "" if self.results.complete else " (interrupted; there are more)"
             stale = f"{self.results.stale:,} stale"
@@ -152,14 +154,20 @@ def _first(recipe: Recipe, store: Store, census: Census) -> tuple[Molecule, Job]
         return error
 
 
-def _counted(place: str, size: int, counts: Counts, census: Census) -> Iterator[str]:
-    left = max(0, counts.undone - counts.failed)
-    failed = f"{counts.failed:,} failed, " if counts.failed else ""
+def _counted(
+    place: str, size: int, counts: Counts, failed_otherwise: int, census: Census
+) -> Iterator[str]:
+    failures = counts.failed - failed_otherwise
+    left = max(0, counts.undone - failures)
+    failed = f"{failures:,} failed, " if failures > 0 else ""
+    again = (
+        f" ({failed_otherwise:,} of them failed with another recipe)" if failed_otherwise else ""
+    )
     others = size - counts.done - counts.undone
     rest = f", {others:,} not selected by the query" if others > 0 else ""
     yield (
         f"documents   {place}: {size:,} in total: {counts.done:,} done, {failed}{left:,} to compute"
-        f"{rest}"
+        f"{again}{rest}"
     )
     bad = census.selected - census.usable
     ended = "" if census.complete else " (interrupted; there are more)"
@@ -205,7 +213,7 @@ def _checked(recipe: Recipe) -> _Checked:
     canary.checked(recipe)
     engine, why = choosing.choose(file.campaign)
     with opened(file) as store:
-        counts = store.counts()
+        counts, failed_otherwise = store.counts(), store.ledger.failed_otherwise(recipe.hash)
         check_matches(store, counts, file)
         archived = Spool(file.folder / "spool").keeps_results
         notes = [
@@ -231,7 +239,7 @@ def _checked(recipe: Recipe) -> _Checked:
             error = StaleResults(recipe_guard.stale_message(store, recipe, results))
         state = smoke.State.PENDING
         if not isinstance(first, BadDocument):
-            state = smoke.state_of(store, first[0].id)
+            state = smoke.state_of(recipe, store, first[0].id)
         place, size = store.documents.full_name, store.size()
     return _Checked(
         recipe=recipe,
@@ -240,6 +248,7 @@ def _checked(recipe: Recipe) -> _Checked:
         place=place,
         size=size,
         counts=counts,
+        failed_otherwise=failed_otherwise,
         census=census,
         results=results,
         notes=notes,

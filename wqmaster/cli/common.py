@@ -33,6 +33,9 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # not generic in cli
 
     name = "time"
 
+    def __init__(self, *, may_be_zero: bool = True) -> None:
+        self._may_be_zero = may_be_zero
+
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
@@ -41,9 +44,11 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # not generic in cli
             number = float(value)
         except ValueError:
             try:
-                return float(seconds(value))
+                number = float(seconds(value))
             except ValueError as error:
                 self.fail(str(error), param, ctx)
+        if not self._may_be_zero and not 0 < number < math.inf:
+            self.fail(f"{value!r} is not a time of more than 0 seconds", param, ctx)
         if not 0 <= number < math.inf:
             self.fail(f"{value!r} is not a time of at least 0 seconds", param, ctx)
         return number

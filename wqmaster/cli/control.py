@@ -77,7 +77,7 @@ def reload(campaign: Path, wait: float, output: Output) -> None:
 @click.option(
     "--for",
     "seconds",
-    type=Duration(),
+    type=Duration(may_be_zero=False),
     metavar="TIME",
     help="Block HOST for this long (default: until you unblock it).",
 )

@@ -183,7 +183,11 @@ def _listed(groups: Sequence[Document], campaign: Path) -> Iterator[str]:
     metavar="CLASS|ID",
     help="Let the next run retry one document, or all of a class.",
 )
-@click.option("--discard", metavar="CLASS|ID|all", help="Delete kept archives; the records stay.")
+@click.option(
+    "--discard",
+    metavar="CLASS|ID|all",
+    help="Delete the kept archives of failed attempts; the records stay.",
+)
 @click.option("--ids", is_flag=True, help="Print the ids of failed documents, one per line.")
 @click.option("--class", "kind", metavar="CLASS", help="Only documents that failed with CLASS.")
 @json_option
@@ -217,7 +221,8 @@ def command(
             output.show(value, [_released(store, count, retry, campaign, is_running=is_running)])
         elif discard is not None:
             count = _discard(store, Spool(file.folder / "spool"), discard, campaign)
-            output.show({"discarded": count}, [f"{counted(count, 'archive')} deleted"])
+            text = f"{counted(count, 'archive')} of failed attempts deleted"
+            output.show({"discarded": count}, [text])
         elif show is not None:
             attempts = _attempts(store, show)
             output.show(attempts, _shown(attempts, show))

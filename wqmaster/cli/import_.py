@@ -14,12 +14,13 @@ from wqmaster.errors import StructureError, WqmasterError
 from wqmaster.offline.importing import MAX_SHOWN, Account, Importer, Naming
 from wqmaster.recipe.resolving import resolve
 from wqmaster.run.opening import opened
-from wqmaster.structures.base import Note, Options
+from wqmaster.structures.base import IdFault, Note, Options
 from wqmaster.structures.formats import check_of_smiles
 from wqmaster.system.this_command import this_command
 
 _OF_CAMPAIGNS = (".yaml", ".yml")
-# These options state the same for every record, so a refusal can be due to them.
+# These options state the same for every record, so a refusal can be due to them, unless it is about
+# the `_id`.
 _OF_ALL_RECORDS = ("charge", "multiplicity")
 
 
@@ -28,13 +29,7 @@ def _say(output: Output, account: Account, place: str, skip_bad: bool, *, alone:
 
     The reason for the only refusal in the only file (`alone`) is left to the command's error.
     """
-    parts = [f"{account.imported:,} imported into {place}"]
-    if account.there:
-        parts.append(f"{account.there:,} already there")
-    if account.held_back:
-        parts.append(f"{account.held_back:,} valid, but held back")
-    if account.refused:
-        parts.append(f"{account.refused:,} refused")
+    parts = _parts(account, place)
     output.remark(f"{account.file}: {counted(account.records, 'record')}: {', '.join(parts)}")
     for note in Note:
         if note in account.notes:
@@ -47,6 +42,27 @@ def _say(output: Output, account: Account, place: str, skip_bad: bool, *, alone:
     if account.refused and skip_bad:
         kept = f"records in {account.refused_file}, " if account.refused_file else ""
         output.remark(f"  refused: {kept}reasons in {account.reasons_file}")
+
+
+def _parts(account: Account, place: str) -> list[str]:
+    """What became of the records, in numbers that add up to all records of the file."""
+    numbers = [
+        (account.imported, f"imported into {place}"),
+        (account.there, "already there"),
+        (account.held_back, "valid, but held back"),
+    ]
+    refused = [f"{account.refused:,} refused"] if account.refused else []
+    valid, total = account.records - account.refused, sum(count for count, _ in numbers)
+    there_are = [(count, what) for count, what in numbers if count]
+    if total == valid:
+        others = [f"{count:,} {what}" for count, what in numbers[1:] if count]
+        return [f"{account.imported:,} {numbers[0][1]}", *others, *refused]
+    # A record can be several documents: one for each conformer.
+    documents = counted(total, "document")
+    if len(there_are) == 1:
+        return [f"{valid:,} {there_are[0][1]} ({documents})", *refused]
+    each = ", ".join(f"{count:,} {what}" for count, what in there_are)
+    return [f"{valid:,} valid ({documents}: {each})", *refused]
 
 
 def _and(words: list[str]) -> str:
@@ -85,8 +101,14 @@ def _refusal(
             what = "the records"
             why = f"{total:,} records were refused, the first of them {where} of {bad[0].file}"
         others = any(account.refused < account.records for account in bad)
-        ways = [f"correct {_or([what, *given])}"]
-        if all(one.id_is_taken for account in bad for one in account.first_refused):
+        faults = {one.id_fault for account in bad for one in account.first_refused}
+        wrong = [what, *(given if None in faults else ())]
+        if IdFault.MISSING in faults:
+            wrong.append("--id-from")
+        ways = [f"correct {_or(wrong)}"]
+        if faults == {IdFault.OWN}:
+            ways = ["leave out --id-from"]
+        elif faults == {IdFault.TAKEN}:
             # The reason for a single refusal ends with this advice.
             ways = [] if total == 1 else ["choose other ids with --prefix or --id-from"]
         if others:
@@ -211,8 +233,7 @@ def command(
                         _ended_early(output, accounts, place, failure)
                     raise
             _say(output, account, place, skip_bad, alone=len(files) == 1)
-        stated = {"--id-from": id_from, **{f"--{name}": more[name] for name in _OF_ALL_RECORDS}}
-    given = [name for name, value in stated.items() if value is not None]
+    given = [f"--{name}" for name in _OF_ALL_RECORDS if more[name] is not None]
     error = _refusal(accounts, place, skip_bad, given)
     output.show(_value(accounts, place), (), error=error)
     if error is not None:

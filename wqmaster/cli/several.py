@@ -247,7 +247,12 @@ def run_several(paths: Sequence[Path], asked: Asked, *, audits: bool, quiet: boo
             grace = None if number == signal.SIGTERM else asked.grace
             signals.append(number)
             graces.append(grace)
-            shown.notice(stop_words(len(signals), math.inf if grace is None else grace))
+            words = stop_words(
+                len(signals),
+                math.inf if grace is None else grace,
+                by_key=number == signal.SIGINT,
+            )
+            shown.notice(words)
 
         def begins(broker: Broker) -> None:
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

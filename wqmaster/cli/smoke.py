@@ -6,7 +6,6 @@ from typing import Any
 
 import click
 
-from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.checks.base import Measurement
 from wqmaster.cli.common import (
     campaign_argument,
@@ -31,16 +30,16 @@ from wqmaster.run.opening import opened
 from wqmaster.run.programs import check_programs
 
 
-def _molecule(store: Store, text: str | None, file: LoadedCampaign) -> Molecule:
+def _molecule(recipe: Recipe, store: Store, text: str | None) -> Molecule:
     if text is None:
         try:
-            return smoke.first_molecule(store)
+            return smoke.first_molecule(recipe, store)
         except NothingMatches:
-            check_matches(store, None, file)  # its message states the query
+            check_matches(store, None, recipe.loaded)  # its message states the query
             raise
     for candidate in possible_ids(text):
         if store.one(candidate) is not None:
-            return smoke.first_molecule(store, candidate)
+            return smoke.first_molecule(recipe, store, candidate)
     raise NothingMatches(
         f"there is no document {text!r} in {store.documents.full_name}",
         code=ErrorCode.DOCUMENT_NOT_FOUND,
@@ -144,7 +143,7 @@ def command(campaign: Path, document: str | None, output: Output) -> None:
     with opened(recipe.loaded) as store:
         if store.size() == 0:
             check_matches(store, None, recipe.loaded)
-        molecule = _molecule(store, document, recipe.loaded)
+        molecule = _molecule(recipe, store, document)
     result = smoke.rehearse(recipe, molecule)
     for warning in result.warnings(recipe, len(molecule.numbers)):
         output.warning(f"warning: {warning}")

@@ -39,7 +39,8 @@ class Stages:
                 self._stopped_by.append(number)
                 (master.drain if drains else master.stop)()
                 grace = math.inf if drains else self._grace
-                self._shown.stopping(len(self._stopped_by), grace)
+                by_key = number == signal.SIGINT
+                self._shown.stopping(len(self._stopped_by), grace, by_key=by_key)
 
             def reload(number: int, frame: FrameType | None) -> None:
                 master.reload()

@@ -181,6 +181,9 @@ def _lines(found: dict[str, Any], campaign: Path) -> Iterator[str]:
         if name == "failed":
             for kind, count in found["failures"].items():
                 yield f"          {count:>8} {kind}"
+            others = found["failed_with_other_recipe"]
+            if others:
+                yield f"          {others:>8} with another recipe; the next run computes them again"
     if found["warned"]:
         yield (
             f"warned    {counted(found['warned'], 'result')} with a warning from a check "
@@ -238,7 +241,7 @@ def _service_state(campaign: dict[str, Any], running: bool) -> str:
     state = SeatState(campaign["state"])
     if not running and not state.is_end:
         return "not running"
-    if state is SeatState.RUNNING and campaign["hold"]:
+    if state in (SeatState.RUNNING, SeatState.STOPPED) and campaign["hold"]:
         return state_of(campaign.get("hold_kind"))
     return state
 

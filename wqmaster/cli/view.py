@@ -43,8 +43,8 @@ class View(Protocol):
     def show(self, progress: Progress) -> None:
         """Show the counts; called several times a second."""
 
-    def stopping(self, times: int, grace: float) -> None:
-        """Show that Ctrl-C was pressed `times` times."""
+    def stopping(self, times: int, grace: float, *, by_key: bool) -> None:
+        """Show that `times` signals to stop have come; `by_key`: the last is that of Ctrl-C."""
 
 
 def _first_line(progress: Progress, why: str) -> str:
@@ -65,17 +65,18 @@ def _no_worker(progress: Progress) -> str | None:
     return f"no worker is connected; start one with: {progress.how_to_connect}"
 
 
-def stop_words(times: int, grace: float, *, by_key: bool = True) -> str:
-    """What happens after `times` signals to stop; `by_key`: the first came from Ctrl-C."""
+def stop_words(times: int, grace: float, *, by_key: bool) -> str:
+    """What happens after `times` signals to stop; `by_key`: the last is that of Ctrl-C."""
+    # A service, or a batch job, has no terminal for Ctrl-C.
+    at_once = "a second signal stops immediately"
+    if by_key:
+        at_once = "press Ctrl-C again to stop immediately"
     if times == 1 and grace == math.inf:
-        return (
-            "draining: running tasks may finish, and what they return is stored; press Ctrl-C to "
-            "stop immediately"
-        )
+        return f"draining: running tasks may finish, and what they return is stored; {at_once}"
     if times == 1:
         return (
             f"stopping: running tasks may finish within {grace:.0f} s, and what they return is "
-            f"stored; press Ctrl-C{' again' if by_key else ''} to stop immediately"
+            f"stored; {at_once}"
         )
     return "stopping immediately; returned tasks stay in the spool for the next run"
 
@@ -126,9 +127,9 @@ class PlainView:
             if hint:
                 say(f"{progress.campaign}: {hint}")
 
-    def stopping(self, times: int, grace: float) -> None:
+    def stopping(self, times: int, grace: float, *, by_key: bool) -> None:
         """Let the next `show` print a notice, since a signal handler must not print."""
-        self._notices.append(stop_words(times, grace))
+        self._notices.append(stop_words(times, grace, by_key=by_key))
 
 
 class LiveView:
@@ -155,9 +156,9 @@ class LiveView:
         """Draw the view."""
         self._live.update(self._drawn(progress), refresh=True)
 
-    def stopping(self, times: int, grace: float) -> None:
+    def stopping(self, times: int, grace: float, *, by_key: bool) -> None:
         """Show a notice below the view."""
-        self._notice = stop_words(times, grace)
+        self._notice = stop_words(times, grace, by_key=by_key)
 
     def _drawn(self, progress: Progress) -> Group:
         ended = progress.all_done + progress.all_failed

@@ -46,6 +46,7 @@ class Final:
     kind: str  # label of the failure class
     computed: Document  # `molecule` (the fingerprint or None) and `computed` (its parts)
     unusable: str | None = None  # if there was no molecule: hash of the fields that should hold it
+    recipe: str | None = None  # the recipe's hash
 
     def is_of(
         self, document: Document, molecule: Molecule | None, campaign: Campaign, fields: Fields
@@ -135,6 +136,13 @@ class Ledger:
             ]
         )
         return {entry["_id"]: entry["count"] for entry in classes}
+
+    def failed_otherwise(self, recipe: str) -> int:
+        """How many documents failed with another recipe: those that `release` would release."""
+        return self._failures.count_documents(self._of_others(recipe))
+
+    def _of_others(self, recipe: str) -> Document:
+        return {**self._mine, "final": True, "recipe": {"$ne": recipe}}
 
     def histories(self, document_ids: Sequence[Any]) -> dict[str, History]:
         """The history of each document that has failed attempts, keyed by `key_of(_id)`."""
@@ -230,9 +238,8 @@ class Ledger:
 
     def release(self, recipe: str) -> int:
         """Mark documents that failed with another recipe as no longer failed; return how many."""
-        query = {**self._mine, "final": True, "recipe": {"$ne": recipe}}
         update = {"$set": {"final": False, "released": datetime.now(UTC)}}
-        return self._failures.update_many(query, update).modified_count
+        return self._failures.update_many(self._of_others(recipe), update).modified_count
 
     def cured(self, document: Any) -> None:
         """Mark a document as no longer failed, because it now has a result."""
@@ -327,7 +334,7 @@ def _past(entry: Document) -> Past:
 
 def _final(entry: Document) -> Final:
     computed = {"molecule": entry.get("molecule"), "computed": entry.get("computed")}
-    return Final(entry.get("class", ""), computed, entry.get("unusable"))
+    return Final(entry.get("class", ""), computed, entry.get("unusable"), entry.get("recipe"))
 
 
 def _rescue(entry: Document) -> dict[str, Rescue]:

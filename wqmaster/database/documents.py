@@ -169,9 +169,18 @@ class Store:
             except SearchGoesOn as found:
                 after = found.after
 
+    def _selected(self) -> Document:
+        """What the query selects, and this campaign's reference atoms that have no result."""
+        query = self.selecting(self.campaign.submit.query)
+        missing = [{path: None} for path in self._paths]
+        return {"$and": [query, {"$or": [{REFERENCE_ATOM: None}, *missing]}]}
+
     def stream(self) -> Iterator[Document]:
-        """Yield all documents that the query selects, with or without a result."""
-        cursor = self.documents.find(self.selecting(self.campaign.submit.query), self._projection())
+        """Yield all documents that the query selects, with or without a result.
+
+        Reference atoms, which the query need not select, are among them if they have no result.
+        """
+        cursor = self.documents.find(self._selected(), self._projection())
         yield from cursor.hint([("_id", ASCENDING)]).batch_size(1000)
 
     def candidates(self) -> Iterator[Document]:
@@ -180,8 +189,7 @@ class Store:
         Documents without a result come first, then all that the query selects, then all that are
         done. A document can occur more than once.
         """
-        selected = self.selecting(self.campaign.submit.query)
-        for query in (self._undone(), selected, self._done()):
+        for query in (self._undone(), self._selected(), self._done()):
             cursor = self.documents.find(query, self._projection())
             yield from cursor.hint([("_id", ASCENDING)])
 
@@ -231,8 +239,7 @@ class Store:
         """
         if document_id is not None:
             return self.documents.find_one({"_id": document_id}, self._projection())
-        selected = self.selecting(self.campaign.submit.query)
-        for query in (self._undone(), selected, self._done()):
+        for query in (self._undone(), self._selected(), self._done()):
             found = self.documents.find_one(query, self._projection())
             if found is not None:
                 return found

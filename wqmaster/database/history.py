@@ -69,6 +69,11 @@ class ResultHistory:
         if writes:
             self._entries.bulk_write(writes, ordered=False)
 
+    def count(self) -> int:
+        """The number of replaced results of the campaign."""
+        mine = {name: self._mine[name] for name in ("campaign", "collection")}  # as in the index
+        return self._entries.count_documents(mine)
+
     def of(self, document_id: Any) -> list[Document]:
         """The replaced results of a document, oldest first."""
         query = {**self._mine, "document": document_id}

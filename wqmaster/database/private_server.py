@@ -69,10 +69,14 @@ def find_mongod() -> str:
 
 
 class Mongod:
-    """The private server with its data in `folder`."""
+    """The private server with its data in `folder`.
 
-    def __init__(self, folder: Path) -> None:
+    `campaign_file` is a campaign that uses it, as a user types it in a command.
+    """
+
+    def __init__(self, folder: Path, campaign_file: str = "CAMPAIGN") -> None:
         self.folder = folder
+        self._campaign_file = campaign_file
         self.data = folder / "data"
         self.log = folder / "mongod.log"
         self._stays = folder / "stays"
@@ -138,7 +142,7 @@ class Mongod:
                 raise DatabaseError(
                     f"the private MongoDB server in {self.folder} is running, but its password "
                     f"file {self._password.file} is missing or was replaced; stop the server with "
-                    f"'{this_command()} db stop', and run this command again",
+                    f"'{this_command()} db stop {self._campaign_file}', and run this command again",
                     code=ErrorCode.DATABASE_REFUSES,
                 )
             return

@@ -117,8 +117,8 @@ def _without_frames(recipe: Recipe, who_has: str) -> CampaignError:
     return _wrong(
         recipe,
         f"{who_has} no parser 'frames', so only final geometries can be exported; leave out "
-        f"--frames, or add the parser and run '{this_command()} reparse --write', which needs kept "
-        "archives",
+        f"--frames, or add the parser and run '{this_command()} reparse {recipe.loaded.typed} "
+        "--write', which needs kept archives",
     )
 
 
@@ -266,8 +266,9 @@ def _geometry(
     raise _wrong(
         recipe,
         f"the values of step '{name}' belong to a geometry that is not stored: add the parser "
-        f"'geometry' to step '{origin.request.name}' and run '{this_command()} reparse --write', "
-        "which needs kept archives; if the step does not move the atoms, use --geometry document",
+        f"'geometry' to step '{origin.request.name}' and run '{this_command()} reparse "
+        f"{recipe.loaded.typed} --write', which needs kept archives; if the step does not move the "
+        "atoms, use --geometry document",
     )
 
 

@@ -41,7 +41,6 @@ _LIGHT = ("energy", "frames")
 class Reason(StrEnum):
     """Why a document, or a frame of it, is not exported."""
 
-    NO_MOLECULE = "the document holds no molecule"
     STALE = "stale: the document has changed since its result was computed"
     OTHER_RECIPE = "computed with another recipe"
     UNDECLARED = "the result does not state how it was computed"
@@ -216,7 +215,7 @@ class Source:
         try:
             molecule = from_document(document, campaign.molecule)
         except BadDocument as error:
-            raise Unusable(Reason.NO_MOLECULE) from error
+            raise Unusable(Reason.STALE) from error  # it was usable when it was computed
         if any(differences(run, molecule, self.recipe.fields)):
             raise Unusable(Reason.STALE)
         if "frames" in self.labels.values:

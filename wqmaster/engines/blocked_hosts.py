@@ -31,6 +31,11 @@ class BlockedHosts:
         self._manager = manager
         self._blocks: dict[str, _Block] = {}
 
+    @property
+    def hosts(self) -> list[str]:
+        """The hosts that get no tasks now, by name."""
+        return sorted(host for host, block in self._blocks.items() if not block.is_open)
+
     def add(self, host: str, seconds: float, running: Iterable[RunningTask]) -> None:
         """Block `host` for `seconds`, whatever it is now."""
         self._manager.block_host(host)

@@ -11,6 +11,7 @@ from wqmaster.engines.ndcctools import Setting, bindings
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import EngineError
 from wqmaster.system import credentials
+from wqmaster.system.this_command import this_command
 
 INSTALL_ADVICE = (
     "run 'conda install -c conda-forge ndcctools' or, on Debian 13, 'apt install "
@@ -97,6 +98,7 @@ def create(name: str, loaded: LoadedCampaign, slots: int, environ: Mapping[str, 
             "catalog; add 'catalog: HOST:PORT' to 'engine:', or export CATALOG_HOST",
             code=ErrorCode.CATALOG_MISSING,
         )
+    show = f"{this_command()} status {loaded.typed} --hosts"
     setting = Setting(
         logs=folder / "logs" / name,
         port=asked.port,
@@ -109,6 +111,7 @@ def create(name: str, loaded: LoadedCampaign, slots: int, environ: Mapping[str, 
         debug=asked.debug,
         host=campaign.workers.host,
         campaign_file=loaded.typed,
+        show_hosts=show if loaded.service is None else None,
     )
     if name == "taskvine":
         from wqmaster.engines.taskvine import TaskVineEngine

@@ -53,6 +53,8 @@ class Setting:
     debug: bool = False  # whether everything is logged
     host: str | None = None  # the name by which workers reach this machine
     campaign_file: str = "CAMPAIGN"  # its path, quoted for a shell, for suggested commands
+    # The command that lists the hosts; None if several campaigns can have blocked them.
+    show_hosts: str | None = None
     # After how many seconds of silence the manager asks a worker whether it is alive, and how many
     # seconds the worker has to answer. With the libraries' defaults, 120 and 900, the tasks of a
     # dead machine would be missing for 17 minutes.

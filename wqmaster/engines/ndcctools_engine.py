@@ -197,7 +197,8 @@ class NdcctoolsEngine:
 
     def trouble(self) -> str | None:
         """A description of refused workers and of tasks that no worker takes; None without them."""
-        troubles = (self._refusals.trouble(), self._sizes.trouble(self._counts.now()))
+        sizes = self._sizes.trouble(self._counts.now(), self._blocked.hosts)
+        troubles = (self._refusals.trouble(), sizes)
         return "; ".join(filter(None, troubles)) or None
 
     def how_to_connect(self) -> str | None:

@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 
 from wqmaster.engines.manager import ManagerStats
 from wqmaster.engines.ndcctools import Setting
@@ -9,8 +10,12 @@ from wqmaster.jobs.job import Task
 
 # How many tasks wait for a worker at most.
 MAX_WAITING_TASKS = 1000
-# How long workers can be idle while tasks wait before the engine reports the problem.
+# How long workers can be idle while tasks wait before the engine reports the problem. If hosts are
+# blocked, the reason is known.
 IDLE_WORKERS_TIMEOUT_SECONDS = 30.0
+_BLOCKED_HOSTS_TIMEOUT_SECONDS = 3.0
+# How many blocked hosts a report names.
+_MAX_NAMED_HOSTS = 3
 
 
 class TaskSizes:
@@ -66,8 +71,11 @@ class TaskSizes:
         idle = max(0, slots - stats.tasks_on_workers)
         return int(max(0, min(MAX_WAITING_TASKS, reserve + idle) - stats.tasks_waiting + overtaken))
 
-    def trouble(self, stats: ManagerStats) -> str | None:
-        """A description of the tasks that no connected worker can take; None if there are none."""
+    def trouble(self, stats: ManagerStats, blocked: Sequence[str] = ()) -> str | None:
+        """A description of the tasks that no connected worker can take; None if there are none.
+
+        `blocked` are the hosts to which the engine sends no tasks.
+        """
         if not stats.workers_connected or not stats.tasks_waiting:
             self._idle_since = time.monotonic()
             return None
@@ -84,15 +92,25 @@ class TaskSizes:
                     f"no worker is large enough for {count} of the waiting tasks, which need "
                     f"{' and '.join(over)}"
                 )
-        return self._idle(stats)
+        return self._idle(stats, blocked)
 
-    def _idle(self, stats: ManagerStats) -> str | None:
+    def _idle(self, stats: ManagerStats, blocked: Sequence[str]) -> str | None:
         now = time.monotonic()
         if stats.tasks_on_workers:
             self._idle_since = now
-        if now - self._idle_since < IDLE_WORKERS_TIMEOUT_SECONDS:
+        patience = IDLE_WORKERS_TIMEOUT_SECONDS
+        if blocked:
+            patience = min(patience, _BLOCKED_HOSTS_TIMEOUT_SECONDS)
+        if now - self._idle_since < patience:
             return None
-        return (
-            f"waiting tasks: {stats.tasks_waiting}, idle workers: {stats.workers_connected}; no "
-            "worker has enough memory, disk or remaining time, or all hosts are blocked"
-        )
+        found = f"waiting tasks: {stats.tasks_waiting}, idle workers: {stats.workers_connected}; "
+        if blocked:
+            more = ["..."] if len(blocked) > _MAX_NAMED_HOSTS else []
+            named = ", ".join([*blocked[:_MAX_NAMED_HOSTS], *more])
+            found += f"blocked hosts: {len(blocked)} ({named})"
+            show = self._setting.show_hosts
+            return found if show is None else f"{found}; to see why: {show}"
+        found += "no worker has enough memory, disk or remaining time"
+        # The libraries block a host that exceeds this factor, and do not name it.
+        slow = ", or all hosts were too slow ('engine: {fast_abort: ...}')"
+        return found if self._setting.fast_abort is None else found + slow

@@ -77,6 +77,12 @@ def _status(folder: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def _is_of_master(folder: Path) -> bool:
+    """Whether a running master started the factory, according to the status in `folder`."""
+    found = _status(folder)
+    return bool(found.get("managed")) and found.get("state") == "running"
+
+
 def _lives(status: Mapping[str, Any]) -> bool:
     if status.get("state") == "ended":
         return False
@@ -297,7 +303,15 @@ def start(plan: Plan, folder: Path, environ: Mapping[str, str]) -> dict[str, Any
     place = folder_of(folder)
     place.mkdir(parents=True, exist_ok=True)
     order = Order(str(place), plan, plan.environment(environ), managed=False)
-    process = spawn(order, place / "errors.log")
+    try:
+        process = spawn(order, place / "errors.log")
+    except Locked:
+        if not _is_of_master(place):
+            raise
+        raise Locked(
+            "the running master already runs this campaign's factory; inspect it with "
+            f"'{this_command()} factory {plan.campaign_file} --status'"
+        ) from None
     if process.stdin:
         process.stdin.close()
     # The supervisor outlives this process; a known exit code keeps Popen from warning of that.
@@ -327,9 +341,9 @@ def stop(folder: Path, campaign: Campaign, campaign_file: str = "CAMPAIGN") -> i
             break
         except Locked:
             # A killed master's factory ends without a signal.
-            if found.get("managed") and found.get("state") == "running":
+            if _is_of_master(place):
                 raise EngineError(
-                    "the factory belongs to the running master; stop the master instead",
+                    "the factory belongs to the running master, with which it ends",
                     code=ErrorCode.FACTORY_OF_MASTER,
                 ) from None
             holder = holder_of(place / LOCK_FILE)

@@ -26,7 +26,7 @@ from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import BadDocument, DatabaseError, Defect, StructureError
 from wqmaster.jobs.molecule import Document, coincidence, from_document, lookup, shown_id
 from wqmaster.offline.refused_records import RefusedFile, RefusedRecord
-from wqmaster.structures.base import Note, Options, Record, Refused
+from wqmaster.structures.base import IdFault, Note, Options, Record, Refused
 from wqmaster.structures.formats import records_of, stem
 
 # The limits of a batch: records to compare or documents to insert, and bytes of records.
@@ -168,14 +168,18 @@ class Importer:
                 if "_id" not in document:
                     document["_id"] = self._id(record, document, path, count if several else None)
                 elif self._naming.id_from is not None:
-                    raise Refused("it already has an '_id', so --id-from cannot set another")
+                    why = "it already has an '_id', so --id-from cannot set another"
+                    raise Refused(why, IdFault.OWN)
+                elif self._naming.prefix is not None:
+                    record.notes.add(Note.OWN_ID)
                 if self._naming.id_from == _HASH:
                     bare = replace(molecule, further="")
                     document["_id"] = bare.fingerprint
                 if len(encode(document)) > _MAX_DOCUMENT_BYTES:
                     raise Refused("it exceeds the maximum size of a document (16 MB)")
         except (Refused, BadDocument) as error:
-            return record.refuse(_advised(error, record))
+            fault = error.id_fault if isinstance(error, Refused) else None
+            return record.refuse(_advised(error, record), fault)
         except (BSONError, OverflowError, ValueError, TypeError) as error:
             return record.refuse(f"the database cannot hold it: {error}")
         # `_id` comes first, because MongoDB stores it there.
@@ -195,7 +199,8 @@ class Importer:
             raise Refused(
                 f"it has no {what} to take the _id from"
                 if value is None or value == ""
-                else f"its {what} cannot be an _id: {value!r:.40}"
+                else f"its {what} cannot be an _id: {value!r:.40}",
+                IdFault.MISSING,
             )
         return value if count is None else f"{value}-{count:02d}"
 
@@ -214,9 +219,10 @@ class Importer:
             elif same:
                 account.there += 1
             else:
-                record.refuse_id(
+                record.refuse(
                     f"record {number} has the same _id {shown_id(document['_id'])}; choose "
-                    "distinct ids with --id-from or --prefix"
+                    "distinct ids with --id-from or --prefix",
+                    IdFault.TAKEN,
                 )
                 return
         record.documents = kept
@@ -236,10 +242,11 @@ class Importer:
                 elif differs and self._naming.id_from == _HASH:
                     record.notes.add(Note.REPEATED)
                 elif differs:
-                    record.refuse_id(
+                    record.refuse(
                         f"the collection {self._store.documents.full_name} has a different "
                         f"document {shown_id(document['_id'])} ('{differs}' differs); choose other "
-                        "ids with --prefix or --id-from"
+                        "ids with --prefix or --id-from",
+                        IdFault.TAKEN,
                     )
                     break
             else:

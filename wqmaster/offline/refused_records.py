@@ -7,7 +7,7 @@ from typing import IO
 
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import StructureError
-from wqmaster.structures.base import Record
+from wqmaster.structures.base import IdFault, Record
 from wqmaster.structures.formats import stem
 
 
@@ -21,7 +21,8 @@ class RefusedRecord:
     title: str
     why: str
     place: str  # number, line and title, for messages
-    id_is_taken: bool  # the reason is its `_id`, not what the record holds
+    # What is wrong with its `_id`, if that is the reason, and not what the record holds.
+    id_fault: IdFault | None
 
     @classmethod
     def of(cls, record: Record, why: str) -> "RefusedRecord":
@@ -32,7 +33,7 @@ class RefusedRecord:
             title=record.title,
             why=why,
             place=record.place,
-            id_is_taken=record.id_is_taken,
+            id_fault=record.id_fault,
         )
 
 

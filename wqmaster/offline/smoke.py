@@ -41,12 +41,16 @@ class State(Enum):
     FAILED = "has failed"
 
 
-def state_of(store: Store, document_id: Any) -> State:
-    """Whether the document with this id is done, has failed, or would be computed."""
+def state_of(recipe: Recipe, store: Store, document_id: Any) -> State:
+    """Whether the document with this id is done, has failed, or would be computed.
+
+    A run computes documents that failed with another recipe.
+    """
     if not store.get([document_id]):
         return State.DONE
     known = store.ledger.histories([document_id])
-    failed = any(history.finals for history in known.values())
+    finals = (final for history in known.values() for final in history.finals)
+    failed = any(final.recipe == recipe.hash for final in finals)
     return State.FAILED if failed else State.PENDING
 
 
@@ -95,7 +99,7 @@ def doubts(recipe: Recipe, job: Job) -> list[str]:
     return [*unnamed(recipe, job), *recipe.doubts(job)]
 
 
-def first_molecule(store: Store, document_id: Any | None = None) -> Molecule:
+def first_molecule(recipe: Recipe, store: Store, document_id: Any | None = None) -> Molecule:
     """The molecule of the document with this id, or of the first usable document to compute.
 
     Raises:
@@ -111,7 +115,7 @@ def first_molecule(store: Store, document_id: Any | None = None) -> Molecule:
             )
         return _molecule(store, document)
     first: BadDocument | None = None
-    for found in _candidates(store):
+    for found in _candidates(recipe, store):
         if isinstance(found, Molecule):
             return found
         first = first or found
@@ -120,7 +124,7 @@ def first_molecule(store: Store, document_id: Any | None = None) -> Molecule:
     raise BadDocument(f"no document has a usable molecule; the first: {first.message}")
 
 
-def _candidates(store: Store) -> Iterator[Molecule | BadDocument]:
+def _candidates(recipe: Recipe, store: Store) -> Iterator[Molecule | BadDocument]:
     """The molecule of each of the store's candidates, or why it has none.
 
     Failed documents come last, since a run would not compute them.
@@ -132,7 +136,7 @@ def _candidates(store: Store) -> Iterator[Molecule | BadDocument]:
         except BadDocument as error:
             yield error
             continue
-        if len(failed) < _MAX_PASSED_OVER and state_of(store, molecule.id) is State.FAILED:
+        if len(failed) < _MAX_PASSED_OVER and state_of(recipe, store, molecule.id) is State.FAILED:
             failed.append(molecule)
         else:
             yield molecule
@@ -163,7 +167,7 @@ def first_job(recipe: Recipe, store: Store) -> tuple[Molecule, Job]:
     first: BadDocument | None = None
     ready: Recipe | None = None
     tried = 0
-    for found in _candidates(store):
+    for found in _candidates(recipe, store):
         if isinstance(found, BadDocument):
             first = first or found
             continue

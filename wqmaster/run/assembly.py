@@ -33,6 +33,7 @@ from wqmaster.run.hiring import (
     worker_environment,
 )
 from wqmaster.run.keeping import Keeping
+from wqmaster.run.last_look import LastLook
 from wqmaster.run.machine_gates import raise_descriptor_limit
 from wqmaster.run.master import Master
 from wqmaster.run.meters import meters
@@ -125,8 +126,10 @@ def run(
         recipe_guard.note(store, recipe)
         released = store.ledger.release(recipe.hash)
         if released:
-            many = "1 document" if released == 1 else f"{released:,} documents"
-            progress.notes.append(f"{many} that failed with another recipe will be computed again")
+            many, were = f"{released:,} documents", "were"
+            if released == 1:
+                many, were = "1 document", "was"
+            progress.notes.append(f"{many} that had failed with another recipe {were} queued again")
         for note in progress.notes:
             log.warning(note)
         store.presence.heartbeat(token, progress.published())
@@ -195,6 +198,7 @@ def run(
             also={"notify": outward.notify},
             staff=staff,
         )
+        last_look = LastLook(store, progress)
         guards = [] if is_small else [stack.enter_context(Guard(loaded, configured, progress))]
         master = Master(
             token=token,
@@ -225,6 +229,7 @@ def run(
         begins(master, why)
         try:
             master.run()
+            last_look.correct()
         except BrokenPipeError:
             raise
         except OSError as error:

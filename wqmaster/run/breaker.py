@@ -115,19 +115,22 @@ class BreakerMeter:
     """Holds a run when one failure class suddenly prevails on several hosts.
 
     `hosts_now` returns on how many hosts tasks run, `is_due` whether verdicts count: those of the
-    canary do not. `command` lets the run go on. `clock` returns seconds and never goes back.
+    canary do not. `command` lets the run go on, `run_command` begins a new one. `clock` returns
+    seconds and never goes back.
     """
 
     def __init__(
         self,
         breaker: Breaker,
         command: str,
+        run_command: str,
         hosts_now: Callable[[], int] = lambda: 0,
         is_due: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._setting = breaker
         self._command = command
+        self._run_command = run_command
         self._hosts_now = hosts_now
         self._is_due = is_due
         self._clock = clock
@@ -250,7 +253,13 @@ class BreakerMeter:
             then = f"trying {self._setting.probe} documents"
         else:
             then = f"trying again in {max(1, round(self._until - self._clock()))} s"
-        return Hold(HoldKind.BREAKER, f"{self._reason}; {then}", self._command)
+        return Hold(
+            HoldKind.BREAKER,
+            self._reason,
+            self._command,
+            then=then,
+            afterwards=f"fix the cause, then: {self._run_command}",
+        )
 
     def room(self) -> Room:
         """No document while the run pauses, and a few in a trial."""

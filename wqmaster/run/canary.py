@@ -21,13 +21,14 @@ class CanaryMeter:
     """Holds a run after the canary until its verdicts are known, or for good if it fails.
 
     A document counts with its last verdict: a result, or the failure after which it has failed.
-    `command` lets the run go on.
+    `command` lets the run go on. `run_command` begins a new run, if this one has ended.
     """
 
-    def __init__(self, canary: Canary, command: str) -> None:
+    def __init__(self, canary: Canary, command: str, run_command: str) -> None:
         self._jobs = canary.jobs
         self._limit = _limit(canary)
         self._command = command
+        self._run_command = run_command
         self._keys: set[str] = set()  # the documents of the canary
         self._waiting: set[str] = set()  # those of them without a verdict
         self._failures: Counter[str] = Counter()
@@ -94,6 +95,8 @@ class CanaryMeter:
                 f"example {quoted(job.key)}: {quoted(failure.message)}",
                 self._command,
                 retries_go_on=True,
+                afterwards=f"fix the cause, then: {self._run_command}; or let all documents pass: "
+                f"{self._run_command} --no-canary",
             )
         reason = (
             f"waiting for the first {self._jobs} documents ({self._decided} have ended); the rest "

@@ -40,4 +40,6 @@ class CollectorPart:
             "restore them, or stop this run, which keeps what has returned, and begin again: "
             f"{self._again}"
         )
-        return Hold(HoldKind.COLLECTORS, reason, command)
+        return Hold(
+            HoldKind.COLLECTORS, reason, command, afterwards=f"to begin again: {self._again}"
+        )

@@ -9,7 +9,7 @@ from typing import Any
 
 from wqmaster import factory
 from wqmaster.campaign.loading import LoadedCampaign
-from wqmaster.campaign.service import run_command
+from wqmaster.campaign.service import run_command, show_command
 from wqmaster.campaign.workers import CondorWorkers, NoWorkers
 from wqmaster.engines import choosing
 from wqmaster.error_codes import ErrorCode
@@ -189,6 +189,19 @@ def _manager(loaded: LoadedCampaign) -> tuple[str, Address | Project]:
     return name, factory.manager_of(campaign, host, port)
 
 
+def _lender(loaded: LoadedCampaign) -> str | None:
+    """The campaign file whose workers a campaign uses that is running with others; else None.
+
+    Also None if the database cannot be asked.
+    """
+    if loaded.campaign.database.uri is None and mongod(loaded).pid() is None:
+        return None  # a running master keeps its private server running
+    live = None
+    with contextlib.suppress(NothingMatches, ServiceError), opened(loaded, existing=True) as store:
+        live = store.presence.published()
+    return (live or {}).get("workers_of")
+
+
 def check_own_workers(loaded: LoadedCampaign, option: str = "") -> None:
     """Check that a running campaign does not use the workers of another one.
 
@@ -198,14 +211,7 @@ def check_own_workers(loaded: LoadedCampaign, option: str = "") -> None:
     Raises:
         CampaignError: the campaign is running with others, on the workers of the first file.
     """
-    if loaded.service is not None:
-        return
-    if loaded.campaign.database.uri is None and mongod(loaded).pid() is None:
-        return  # a running master keeps its private server running
-    live = None
-    with contextlib.suppress(NothingMatches, ServiceError), opened(loaded, existing=True) as store:
-        live = store.presence.published()
-    first = (live or {}).get("workers_of")
+    first = None if loaded.service is not None else _lender(loaded)
     if first is None or Path(first) == loaded.source.path.absolute():
         return
     raise CampaignError(
@@ -257,7 +263,22 @@ def stop_factory(loaded: LoadedCampaign) -> int | None:
     Raises:
         EngineError: the factory belongs to a master, or its workers cannot be removed.
     """
-    return factory.stop(loaded.workforce_folder, loaded.campaign, loaded.typed)
+    try:
+        return factory.stop(loaded.workforce_folder, loaded.campaign, loaded.typed)
+    except EngineError as error:
+        if error.code is ErrorCode.FACTORY_OF_MASTER:
+            error.message += f"; {_how_to_end_master(loaded)}"
+        raise
+
+
+def _how_to_end_master(loaded: LoadedCampaign) -> str:
+    """How to end a factory together with the running master to which it belongs."""
+    if loaded.service is not None:
+        folder = loaded.source.path.parent
+        return f"to end both, stop the service; to see its process: {show_command(folder)}"
+    if _lender(loaded) is not None:
+        return "it ends when all campaigns that run together have ended"
+    return f"to end both: {this_command()} drain {loaded.typed}"
 
 
 def why_no_factory(loaded: LoadedCampaign) -> str:

@@ -42,6 +42,7 @@ class Guard:
         self._progress = progress
         self._check = f"{this_command()} check {loaded.typed}"
         self._resume = f"{this_command()} resume {loaded.typed}"
+        self._run = f"{this_command()} run {loaded.typed}"
         self._errors = loaded.folder / "logs" / "guard.err"
         rotate(self._errors)
         with self._errors.open("ab") as stderr:
@@ -86,7 +87,12 @@ class Guard:
                 self._look()
         if self._found is None or self._found.stale is None or self._is_released:
             return None
-        return Hold(HoldKind.STALE, self._found.stale, self._resume)
+        return Hold(
+            HoldKind.STALE,
+            self._found.stale,
+            self._resume,
+            afterwards=f"after that, run again: {self._run}",
+        )
 
     def release(self) -> None:
         """Let the run go on although results are stale."""

@@ -33,17 +33,25 @@ class Hold:
     is_routine: bool = False
     # Whether documents whose last attempt failed are still sent again.
     retries_go_on: bool = False
+    # What the run itself does about it; None if there is nothing to say.
+    then: str | None = None
+    # What a user can do once the run has ended because of this hold; None if there is no command.
+    afterwards: str | None = None
 
     def __str__(self) -> str:
         # The reason of a pause says that the run is paused.
-        text = self.reason if self.kind is HoldKind.PAUSE else f"held: {self.reason}"
+        text = self._why if self.kind is HoldKind.PAUSE else f"held: {self._why}"
         return text if self.command is None else f"{text}; to go on: {self.command}"
+
+    @property
+    def _why(self) -> str:
+        return self.reason if self.then is None else f"{self.reason}; {self.then}"
 
     def published(self) -> dict[str, str | bool | None]:
         """The hold as the database holds it for `wqmaster status`."""
         return {
             "kind": str(self.kind),
-            "reason": self.reason,
+            "reason": self._why,
             "command": self.command,
             "is_routine": self.is_routine,
         }

@@ -21,6 +21,7 @@ def meters(
     """
     first: CanaryMeter | None = None
     command = f"{this_command()} resume {loaded.typed}"
+    run_command = f"{this_command()} run {loaded.typed}"
     asked = loaded.campaign.canary
     if asked is not None and canary:
         enough = good_enough(asked)
@@ -28,7 +29,7 @@ def meters(
         if progress.total is None:
             done = store.done_up_to(enough, _COUNT_TIMEOUT_SECONDS)
         if done < enough:
-            first = CanaryMeter(asked, command)
+            first = CanaryMeter(asked, command, run_command)
     breaker = loaded.campaign.breaker
     found: list[Meter] = [] if first is None else [first]
     if breaker is not None:
@@ -36,6 +37,7 @@ def meters(
             BreakerMeter(
                 breaker,
                 command,
+                run_command,
                 hosts_now=lambda: progress.hosts_running,
                 is_due=lambda: first is None or first.is_over,
             )

@@ -25,7 +25,7 @@ log = logging.getLogger("wqmaster")
 
 def mongod(loaded: LoadedCampaign) -> Mongod:
     """A campaign's private MongoDB server, whether or not it is running."""
-    return Mongod(loaded.mongod_folder)
+    return Mongod(loaded.mongod_folder, loaded.typed)
 
 
 @contextlib.contextmanager

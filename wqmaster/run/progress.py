@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from wqmaster.database import recipe_guard, stale
-from wqmaster.database.documents import Store
+from wqmaster.database.documents import Counts, Store
 from wqmaster.engines.base import EngineStats
 from wqmaster.jobs.failures import FailureClass
 from wqmaster.recipe.recipe import Recipe
@@ -92,6 +92,8 @@ class Progress:
     returned_at: float | None = None
     failures: Counter[str] = field(default_factory=Counter)  # failed in this run, by class
     attempts_failed: int = 0  # failed attempts that are followed by another
+    # Jobs of this run, done or failed, whose documents are to be computed again.
+    requeued: int = 0
     mended: int = 0  # documents that had failed, were changed, and are computed again
     stats: EngineStats = field(default_factory=EngineStats)
     started: float = field(default_factory=time.monotonic)
@@ -99,6 +101,8 @@ class Progress:
     state: RunState = RunState.RUNNING
     trouble: str | None = None  # the current problem, such as an unreachable database
     hold: Hold | None = None  # why no jobs are sent now; None if they are
+    # The pause that remains after a drain, with the command that ends it; None without a drain.
+    drained: str | None = None
     how_to_connect: str | None = None  # the command that starts workers
     port: int | None = None  # the port that workers connect to
     host: str | None = None  # the name by which workers reach this machine
@@ -137,10 +141,25 @@ class Progress:
     def retry(self, classes: Sequence[str]) -> None:
         """Stop counting documents as failed that run again; `classes` are their former classes."""
         for name in classes:
-            for failures in (self.failures_before, self.failures):
-                if failures[name] > 0:
-                    failures[name] -= 1
-                    break
+            if self.failures_before[name] > 0:
+                self.failures_before[name] -= 1
+            elif self.failures[name] > 0:
+                self.failures[name] -= 1
+                self.requeued += name != FailureClass.CANCELED.label
+
+    def correct(self, counts: Counts) -> None:
+        """Adopt counts of the database, which others have changed since this run began.
+
+        What is no longer done or failed first reduces the numbers of earlier runs.
+        """
+        computed = self.computed
+        self.done = min(self.done, counts.done)
+        self.done_before = counts.done - self.done
+        now = Counter(counts.failures)
+        self.failures &= now
+        self.failures_before = now - self.failures
+        self.total = counts.done + max(counts.undone, counts.failed)
+        self.requeued += computed - self.computed
 
     @property
     def left(self) -> int | None:
@@ -185,11 +204,12 @@ class Progress:
 
     @property
     def computed(self) -> int:
-        """Documents that this run has computed, with a result or a failure.
+        """Jobs of this run that ended with a result or a final failure.
 
         Canceled documents have failed without being computed.
         """
-        return self.done + self.failed - self.failures[FailureClass.CANCELED.label]
+        canceled = self.failures[FailureClass.CANCELED.label]
+        return self.done + self.failed - canceled + self.requeued
 
     @property
     def outcome(self) -> str:
@@ -252,6 +272,8 @@ def overview(store: Store, spool: Spool, recipe: Recipe | None) -> dict[str, Any
     documents are done, but hold another molecule now; None if they were not compared: there is no
     `recipe`, or the collection is large and no master runs. `control` has the pause and the blocked
     hosts that users have ordered, and `commands` their last commands, the newest first.
+    `failed_with_other_recipe` is the number of failed documents that the next run computes again;
+    None without a `recipe`.
     """
     with ThreadPoolExecutor() as pool:
         counting = pool.submit(store.counts)
@@ -259,6 +281,7 @@ def overview(store: Store, spool: Spool, recipe: Recipe | None) -> dict[str, Any
         warned = pool.submit(store.warned, _WARNED_SECONDS)
         live = store.presence.published()
         survey = recipe and _surveyed(store, recipe, live)
+        failed_otherwise = recipe and store.ledger.failed_otherwise(recipe.hash)
     counts = counting.result()
     running = live["running"] if live else 0
     spooled = live["spooled"] if live else spool.jobs_returned()
@@ -270,6 +293,7 @@ def overview(store: Store, spool: Spool, recipe: Recipe | None) -> dict[str, Any
         "running": running,
         "spooled": spooled,
         "failures": dict(counts.failures),
+        "failed_with_other_recipe": failed_otherwise,
         "partly_done": partly_done.result(),
         "warned": warned.result(),
         "stale": survey and survey["stale"],

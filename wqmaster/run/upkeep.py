@@ -28,6 +28,8 @@ class RunTrouble:
     code: ErrorCode
     # Whether somebody has to mend it. Any other trouble can pass by itself.
     lasts: bool = False
+    # What to do once the run has ended because of it, if the text does not say that.
+    afterwards: str | None = None
 
     def __str__(self) -> str:
         return self.text
@@ -105,7 +107,13 @@ class Upkeep:
         all_of_it = [*troubles]
         # A pause is no trouble: a user wants it.
         if hold is not None and not hold.is_routine and hold.kind is not HoldKind.PAUSE:
-            held = RunTrouble(str(hold), ErrorCode.RUN_HELD, lasts=hold.command is not None)
+            held = RunTrouble(
+                # What the run would do next, and the command, are for a run that goes on.
+                f"held: {hold.reason}",
+                ErrorCode.RUN_HELD,
+                lasts=hold.command is not None,
+                afterwards=hold.afterwards,
+            )
             all_of_it.append(held)
         if not all_of_it:
             self._since = None
@@ -116,6 +124,6 @@ class Upkeep:
         if worst is not None:
             raise RunTroubled(
                 f"{worst.text}; the run is ending because of '--exit-on-trouble', and what has "
-                "returned is kept",
+                f"returned is kept{f'; {worst.afterwards}' if worst.afterwards else ''}",
                 code=worst.code,
             )

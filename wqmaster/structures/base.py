@@ -32,6 +32,7 @@ class Note(StrEnum):
     LOOKALIKE = "a field that may be a charge or multiplicity was not taken for one"
     HAS_RESULTS = "values below the campaign's output key were imported: they count as results"
     NO_COLUMNS = "columns after x, y, z of plain XYZ frames were not imported"
+    OWN_ID = "the record has its own _id: --prefix was not used"
     REPEATED = "the same molecule as another record: its title and fields were not imported"
 
     @property
@@ -58,8 +59,23 @@ LABELS = frozenset(
 )
 
 
+class IdFault(StrEnum):
+    """What is wrong with the `_id` of a refused record."""
+
+    TAKEN = "another document has it"
+    MISSING = "the record has nothing of the name that --id-from states, or nothing usable"
+    OWN = "the record has its own, and --id-from asks for another"
+
+
 class Refused(Exception):
-    """A record cannot be imported; the message gives the reason."""
+    """A record cannot be imported; the message gives the reason.
+
+    `id_fault` is set if the reason is the `_id`, not what the record holds.
+    """
+
+    def __init__(self, reason: object, id_fault: IdFault | None = None) -> None:
+        super().__init__(reason)
+        self.id_fault = id_fault
 
 
 @dataclass(frozen=True)
@@ -92,18 +108,15 @@ class Record:
     notes: set[Note] = field(default_factory=set)
     why: str | None = None  # reason for refusal
     multiplicity_from: str = ""  # source of the multiplicity; "" if nothing states it
-    id_is_taken: bool = False  # the reason is its `_id`, not what the record holds
+    # What is wrong with its `_id`, if that is the reason, and not what the record holds.
+    id_fault: IdFault | None = None
 
-    def refuse(self, why: object) -> "Record":
+    def refuse(self, why: object, id_fault: IdFault | None = None) -> "Record":
         """Mark the record as refused, and return it."""
         self.documents, self.notes = [], set()
         self.why = " ".join(str(why).split())
+        self.id_fault = id_fault
         return self
-
-    def refuse_id(self, why: str) -> None:
-        """Mark the record as refused because another document has its `_id`."""
-        self.refuse(why)
-        self.id_is_taken = True
 
     @property
     def place(self) -> str:

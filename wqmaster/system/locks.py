@@ -89,14 +89,20 @@ class FolderLock:
     """The lock on a campaign's folder, which admits one master at a time.
 
     Collectors inherit the lock, so a new master waits until a killed master's collectors have
-    committed their current work. `how` ends the message if a running master holds the lock.
+    committed their current work. `what` and `how` begin and end the message if a running process
+    holds the lock.
 
     Raises:
         CampaignLocked: a running master holds the lock.
         FolderError: the lock file cannot be opened.
     """
 
-    def __init__(self, folder: Path, how: str = "stop it first, with Ctrl-C or 'kill'") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        how: str = "stop it first, with Ctrl-C or 'kill'",
+        what: str = "a master",
+    ) -> None:
         deadline = time.monotonic() + COLLECTORS_TIMEOUT_SECONDS
         while True:
             try:
@@ -110,7 +116,7 @@ class FolderLock:
                 lives = held.holder is not None and held.holder.lives()
                 if lives or time.monotonic() > deadline:
                     raise CampaignLocked(
-                        f"a master ({held}) is already running in {folder}; {how}"
+                        f"{what} ({held}) is already running in {folder}; {how}"
                     ) from None
                 time.sleep(_RETRY_SECONDS)
         note(self._file)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from wqmaster.database import recipe_guard
 from wqmaster.database.attempts import key_of
 from wqmaster.database.audits import AUDITS, insert_copies
 from wqmaster.database.documents import Store
@@ -219,7 +220,8 @@ def prepared(recipe: Recipe, store: Store, settings: Settings) -> Audit:
 
     Raises:
         CampaignError: the step's labels cannot be recomputed.
-        NothingMatches: the step has no results of this recipe.
+        NothingMatches: the step has no results.
+        RecipeMismatch: it has results of other recipes only.
     """
     labels = labels_of(recipe, Wishes(step=settings.step, has_options=False))
     originals = Originals(recipe, store, labels)
@@ -232,6 +234,7 @@ def prepared(recipe: Recipe, store: Store, settings: Settings) -> Audit:
         )
     strata = draw(originals.sizes(), settings.sample, settings.seed)
     if not strata:
+        recipe_guard.check_recipes(store, recipe)
         raise NothingMatches(
             f"{store.documents.full_name}: no document has a result of step '{labels.name}' with "
             "the campaign's recipe, or one that a check refused; compute some first: "

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wqmaster.campaign.loading import LoadedCampaign
-from wqmaster.campaign.service import next_run, run_command
+from wqmaster.campaign.service import next_run, run_command, show_command
 from wqmaster.database.attempts import key_of
 from wqmaster.database.documents import Store
 from wqmaster.database.orders import Answer, Command, Verb, Who
@@ -20,7 +20,9 @@ from wqmaster.recipe.resolving import resolve
 from wqmaster.run.control import stored
 from wqmaster.run.control.choice import Choice
 from wqmaster.run.control.wording import canceled, earlier_pause, how_long, retried
+from wqmaster.run.service.running import runs_campaign
 from wqmaster.run.spool import Spool
+from wqmaster.system.this_command import this_command
 
 # Seconds between two looks for the answer.
 _LOOK_INTERVAL_SECONDS = 0.1
@@ -113,16 +115,24 @@ class Alone:
                 return self._retry(command)
             case Verb.CANCEL:
                 return self._cancel(command)
-        more = ""
-        if command.verb == Verb.RELOAD:
-            run = run_command(self._loaded.source.path)
-            more = f"; the next run reads the file as it is then: {run}"
+        more = f"; {self._after_reload()}" if command.verb == Verb.RELOAD else ""
         return Answer(
             False,
             f"no master is running the campaign '{self._store.campaign.campaign}', so there is "
             f"nothing to {command.verb}{more}",
             code=ErrorCode.MASTER_NOT_RUNNING,
         )
+
+    def _after_reload(self) -> str:
+        """Who reads a changed campaign file, although no master runs."""
+        if not runs_campaign(self._loaded):
+            run = run_command(self._loaded.source.path)
+            return f"the next run reads the file as it is then: {run}"
+        if self._store.commands.orders().pause is not None:
+            resume = f"{this_command()} resume {self._loaded.typed}"
+            return f"the service reads the file when the campaign continues: {resume}"
+        show = show_command(self._loaded.source.path.parent)
+        return f"the service takes up a changed file within seconds; to see whether it did: {show}"
 
     def _order(self, command: Command) -> Answer:
         before = self._store.commands.orders()
@@ -137,7 +147,11 @@ class Alone:
             Verb.UNBLOCK: f"runs will send tasks to {host}",
         }
         if command.verb == Verb.RESUME and self._loaded.service is not None:
-            said[Verb.RESUME] = "a running service continues the campaign within a minute"
+            if runs_campaign(self._loaded):
+                text = "the service continues the campaign within a minute"
+                return Answer(True, text, details)
+            serve = run_command(self._loaded.source.path)
+            said[Verb.RESUME] = f"the service continues the campaign once it runs: {serve}"
         if command.verb == Verb.PAUSE:
             earlier, replaced = earlier_pause(before, after)
             said[Verb.PAUSE] += earlier

@@ -207,6 +207,7 @@ class Control:
 
     def _resume(self, command: Command, steering: Steering) -> Answer:
         before, _ = self._order(command, steering)
+        steering.progress.drained = None
         ended = [str(hold.kind) for hold in steering.release()]
         if HoldKind.STALE in ended:
             steering.look_again()  # stale results may have been removed, to compute them again
@@ -223,15 +224,18 @@ class Control:
             paused = self._commands.orders().pause is not None
             arguments = {} if paused else {"reason": "drain"}
             self._order(replace(command, verb=Verb.PAUSE, arguments=arguments), steering)
+            steering.progress.drained = str(self.gate.hold())
         steering.drain()
         steering.recall()  # jobs that no worker has are not in flight
         running = steering.progress.sent
+        what = "the campaign" if returns else "the run"
         have = "has" if running == 1 else "have"
-        ends = f"ends when {counted(running, 'job')} in flight {have} returned"
-        message = f"draining: the run {ends}"
+        message = f"draining: {what} ends when {counted(running, 'job')} in flight {have} returned"
+        if not running:
+            message = f"draining: no job is in flight, so {what} ends now"
         if returns:
             resume = f"{this_command()} resume {self._recipe.loaded.typed}"
-            message = f"draining: the campaign {ends}, and stays paused until: {resume}"
+            message += f", and stays paused until: {resume}"
         return Answer(True, message, {"running": running})
 
     def _cancel(self, command: Command, steering: Steering) -> Steps:

@@ -43,6 +43,7 @@ def report_of(progress: Progress) -> Report:
         spooled=progress.spooled,
         failures=dict(progress.failures),
         attempts_failed=progress.attempts_failed,
+        requeued=progress.requeued,
         mended=progress.mended,
         running=progress.running,
         per_second=progress.rate.per_second(),
@@ -117,7 +118,7 @@ def main() -> None:
         if first is None:
             return
         progress = _Process(link, Start.model_validate_json(first)).run()
-        finished = Finished(stopped=progress.stopped)
+        finished = Finished(stopped=progress.stopped, drained=progress.drained)
     except WqmasterError as error:
         finished = Finished(message=error.message, code=str(error.code), exit_code=error.exit_code)
     with contextlib.suppress(BrokerGone):

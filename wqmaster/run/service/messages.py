@@ -171,6 +171,7 @@ class Report(_Message):
     spooled: int = 0
     failures: dict[str, int] = Field(default_factory=dict)
     attempts_failed: int = 0
+    requeued: int = 0
     mended: int = 0
     running: int = 0
     per_second: float = 0.0
@@ -192,6 +193,7 @@ class Finished(_Message):
     code: str | None = None
     exit_code: int = 0
     stopped: bool = False  # whether it was stopped before its end
+    drained: str | None = None  # the pause that remains, with the command that ends it
 
 
 # Any message to a campaign, and any from one.

@@ -118,6 +118,11 @@ class Seat:
         return self.finished is not None
 
     @property
+    def drained(self) -> str | None:
+        """The pause that remains after a drain, with the command that ends it; else None."""
+        return None if self.finished is None else self.finished.drained
+
+    @property
     def state(self) -> SeatState:
         """What the campaign is doing."""
         if self.finished is not None:
@@ -289,6 +294,7 @@ class Seat:
                 "failures": dict(failures),
                 "failures_before": dict(before),
                 "attempts_failed": report.attempts_failed + earlier.attempts_failed,
+                "requeued": report.requeued + earlier.requeued,
                 "mended": report.mended + earlier.mended,
                 "seconds": report.seconds + earlier.seconds,
             }

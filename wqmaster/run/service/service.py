@@ -14,11 +14,11 @@ from wqmaster.run.service.broker import Broker
 from wqmaster.run.service.examining import Examining
 from wqmaster.run.service.folder import Files
 from wqmaster.run.service.publishing import publish
+from wqmaster.run.service.running import lock_workforce
 from wqmaster.run.service.service_file import ServiceFileWatch
 from wqmaster.run.service.serving import Serving
 from wqmaster.run.service.shared import Shared
 from wqmaster.run.service.workforce import Workforce
-from wqmaster.system.locks import FolderLock
 from wqmaster.system.systemd import Notifier
 
 log = logging.getLogger("wqmaster.service")
@@ -49,7 +49,7 @@ class Service:
         with contextlib.ExitStack() as stack:
             place = self._shared.place
             campaign_folder.enter_service(place, self._shared.staffing.loaded)
-            lock = FolderLock(place)
+            lock = lock_workforce(place, self._shared.staffing.loaded)
             stack.callback(lock.close)
             stack.enter_context(logged(place))
             if self._shared.mongod_folder is not None:

@@ -279,7 +279,8 @@ class Serving:
         if seat.ended:
             self._waits.pop(seat.name, None)
             if now != before:
-                self._event(f"{seat.name}: {seat.state}{f': {seat.error}' if seat.error else ''}")
+                text = f"{seat.state}{f': {seat.error}' if seat.error else ''}"
+                self._event(f"{seat.name}: {seat.drained or text}")
             return
         report = seat.total_report()
         why, text = "", ""

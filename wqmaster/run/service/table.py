@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wqmaster.engines.base import EngineStats
+from wqmaster.run.holds import HoldKind
 from wqmaster.run.progress import Progress, Rate, RunState
 from wqmaster.run.service.broker import Broker
 from wqmaster.run.service.messages import Report
@@ -40,6 +41,7 @@ def progress_of(report: Report, stats: EngineStats) -> Progress:
         spooled=report.spooled,
         failures=Counter(report.failures),
         attempts_failed=report.attempts_failed,
+        requeued=report.requeued,
         mended=report.mended,
         stats=stats,
         started=time.monotonic() - report.seconds,
@@ -108,7 +110,9 @@ def _row(seat: Seat, running: list[int], stats: EngineStats, used: float) -> Row
         waiting=len(seat.buffer) + len(seat.flying) - len(running),
         workers_lost=stats.workers_lost,
     )
-    finished = seat.finished
+    finished, kind = seat.finished, report.hold_kind
+    if seat.ended:
+        kind = None if seat.drained is None else str(HoldKind.PAUSE)
     return Row(
         name=seat.name,
         path=order.path,
@@ -117,8 +121,8 @@ def _row(seat: Seat, running: list[int], stats: EngineStats, used: float) -> Row
         share=0.0 if seat.ended or not used else seat.cores / used,
         state=seat.state,
         progress=progress,
-        hold=None if seat.ended else report.hold,
-        hold_kind=None if seat.ended else report.hold_kind,
+        hold=seat.drained if seat.ended else report.hold,
+        hold_kind=kind,
         error=seat.error,
         exit_code=0 if finished is None else finished.exit_code,
     )

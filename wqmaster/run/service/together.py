@@ -16,10 +16,10 @@ from wqmaster.run.opening import logged
 from wqmaster.run.programs import asked_for_version, check_programs
 from wqmaster.run.service.broker import Broker
 from wqmaster.run.service.files import differs
+from wqmaster.run.service.running import lock_workforce
 from wqmaster.run.service.seat import Order
 from wqmaster.run.service.table import Row, rows
 from wqmaster.run.service.workforce import Staffing, Workforce, largest
-from wqmaster.system.locks import FolderLock
 
 # Seconds between two updates of the displayed campaigns.
 SHOW_INTERVAL_SECONDS = 0.5
@@ -104,7 +104,7 @@ def run_together(
     place = lock_folder(first)
     campaign_folder.enter_service(place, first)
     with contextlib.ExitStack() as stack:
-        lock = FolderLock(place)
+        lock = lock_workforce(place, first)
         stack.callback(lock.close)
         stack.enter_context(logged(place))
         hidden = frozenset[str]().union(*(one.variables for one in files))
