@@ -117,9 +117,9 @@ def _tls(case: Case, path: Path, needs: elf.Needs | None, *, runs_here: bool) ->
     fix, code = None, None
     if not runs_here and needs is not None:
         speaks = any(name.startswith("libssl.") for name in needs.libraries)
-        seen = f"{path} {'needs' if speaks else 'does not need'} the library of TLS, libssl"
+        seen = f"{path} {'links' if speaks else 'does not link'} the TLS library libssl"
         if not speaks:
-            state, seen = "warning", f"{seen}; it may contain it"
+            state, seen = "warning", f"{seen}, but it may contain TLS itself"
     else:
         try:
             speaks = speaks_tls(str(path), case.environ)

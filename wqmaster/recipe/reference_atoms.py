@@ -13,8 +13,9 @@ def check_reference_atoms(loaded: LoadedCampaign, functions: Iterable[TaskFuncti
     """Check the elements and multiplicities of a campaign's reference atoms.
 
     Raises:
-        CampaignError: an element is unknown, a multiplicity is impossible or missing, or a task
-            function needs no molecule, so that its energy cannot be compared with that of atoms.
+        CampaignError: an element is unknown, a multiplicity is impossible, missing or not asked
+            for, or a task function needs no molecule, so that its energy cannot be compared with
+            that of atoms.
     """
     asked = loaded.campaign.reference_atoms
     if asked is None:
@@ -42,6 +43,14 @@ def check_reference_atoms(loaded: LoadedCampaign, functions: Iterable[TaskFuncti
                 *place,
             )
     for symbol, multiplicity in asked.multiplicities.items():
+        if asked.elements is not None and symbol not in asked.elements:
+            raise loaded.source.error(
+                f"'multiplicities' names {symbol}, which is not among 'elements'; add it there, or "
+                "remove it here",
+                section,
+                "multiplicities",
+                symbol,
+            )
         electrons = NUMBER_OF[symbol]
         if (electrons - multiplicity + 1) % 2 or multiplicity - 1 > electrons:
             raise loaded.source.error(

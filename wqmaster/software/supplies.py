@@ -122,7 +122,8 @@ def _module_sum(program: Program, command: str) -> str:
 def _inspected(loaded: LoadedCampaign, name: str, path: Path, commands: Iterable[str]) -> Contents:
     if not path.exists():
         raise loaded.source.error(
-            f"there is no archive {path}; make it with '{this_command()} software pack'",
+            f"there is no archive {path}; make it: {this_command()} software pack "
+            f"{shlex.quote(name)} --program PATH",
             *("software", name, "archive"),
         )
     try:

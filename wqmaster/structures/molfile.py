@@ -173,7 +173,9 @@ def _molecule(block: str, table: Table) -> Any:
     if found is None:
         raise Refused(f"RDKit cannot read it: {reason()}")
     if found.GetNumAtoms() != table.natoms:
-        raise Refused(f"it has {found.GetNumAtoms()} atoms, its counts line says {table.natoms}")
+        raise Refused(
+            f"it has {found.GetNumAtoms()} atoms, but its counts line says {table.natoms}"
+        )
     if not table.natoms:
         raise Refused("it has no atoms")
     for atom in found.GetAtoms():
