@@ -76,6 +76,7 @@ def test_a_submit_file_is_written_and_written_again_but_replaces_no_other_file(
     assert file.read_text().startswith(MARK)
     password = Path(made["files"][-1])
     assert password.read_text().strip() not in file.read_text()
+    assert "cannot reach 127.0.0.1, a loopback address" in cli.errors
     cli("factory", path, "--submit-file")
     said = cli("factory", path, "--submit-file", "other.sub")
     assert "condor_submit other.sub" in said

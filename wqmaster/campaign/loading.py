@@ -25,6 +25,9 @@ from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError
 from wqmaster.system.private import access_of
 
+# How many files a message about a missing one names.
+_MAX_NAMES = 4
+
 __all__ = ["LoadedCampaign", "Source", "describe", "load", "parse"]
 
 
@@ -127,27 +130,25 @@ def _extended(value: Any) -> Any:
 
 
 def _instead(path: Path) -> str:
-    """A hint at a campaign file that exists; "" if there is none nearby."""
-    near = _nearest(path)
-    if not near and service_beside(path) is not None:
-        return f"; to see the campaigns of the service there: {show_command(path.parent)}"
-    return near
-
-
-def _nearest(path: Path) -> str:
-    """The hint if a file there has a similar name, or is the only one."""
+    """A hint at the campaign files that exist; "" if there are none nearby."""
+    there: list[str] = []
     with contextlib.suppress(OSError):
-        there = {found.name: found for found in path.parent.iterdir() if found.is_file()}
-        names = [name for name in there if name.endswith((".yaml", ".yml"))]
-        # The endings are alike, whatever the names are.
-        stems = {Path(name).stem: name for name in names}
-        near = difflib.get_close_matches(path.stem, stems, n=1, cutoff=0.5)
-        near = [stems[stem] for stem in near]
-        if not near and len(names) == 1:
-            near = names
-        if near:
-            return f"; did you mean '{there[near[0]]}'?"
-    return ""
+        there = sorted(found.name for found in path.parent.iterdir() if found.is_file())
+    names = [name for name in there if name.endswith((".yaml", ".yml"))]
+    # The endings are alike, whatever the names are.
+    stems = {Path(name).stem: name for name in names}
+    near = [stems[stem] for stem in difflib.get_close_matches(path.stem, stems, n=1, cutoff=0.5)]
+    if not near and len(names) == 1:
+        near = names
+    if near:
+        return f"; did you mean '{path.parent / near[0]}'?"
+    if service_beside(path) is not None:
+        return f"; to see the campaigns of the service there: {show_command(path.parent)}"
+    if not names:
+        return ""
+    *others, last = names[:_MAX_NAMES]
+    more = f" (and {len(names) - _MAX_NAMES} more)" if len(names) > _MAX_NAMES else ""
+    return f"; the files there are {', '.join(others)} and {last}{more}"
 
 
 def load(path: str | Path, environ: Mapping[str, str] = os.environ) -> LoadedCampaign:
