@@ -483,7 +483,8 @@ def test_a_folder_to_which_everybody_can_write_is_reported(group: Group) -> None
     serving = group.serve()
     wait_until(group.status)
     serving.send_signal(signal.SIGTERM)
-    _, errors = serving.communicate(timeout=120)
+    output, errors = serving.communicate(timeout=120)
+    assert "there is no campaign file yet" in output
     assert f"chmod o-w {group.folder}" in errors
     # The command works in any folder, wherever the service was started.
     serving = group.cli.start("serve", os.path.relpath(group.folder, group.cli.folder))

@@ -282,6 +282,7 @@ def test_what_is_not_a_campaign_of_a_service_is_answered_with_the_command_that_s
     with pytest.raises(CampaignError) as caught:
         load(tmp_path / typed, {})
     assert caught.value.message.endswith(f"status {tmp_path}")
+    assert (f"serve {tmp_path}; " in caught.value.message) == (typed != "campaign.yaml")
 
 
 def test_a_campaign_may_be_named_like_a_service_file(tmp_path: Path) -> None:

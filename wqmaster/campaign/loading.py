@@ -16,6 +16,7 @@ from wqmaster.campaign.service import (
     SERVICE_FILE,
     LoadedService,
     load_service,
+    serve_command,
     service_beside,
     show_command,
 )
@@ -151,6 +152,11 @@ def _instead(path: Path) -> str:
     return f"; the files there are {', '.join(others)} and {last}{more}"
 
 
+def _of_all(folder: Path) -> str:
+    """The commands for all campaigns of the service in `folder`, for the end of a message."""
+    return f"to run all: {serve_command(folder)}; to see all: {show_command(folder)}"
+
+
 def load(path: str | Path, environ: Mapping[str, str] = os.environ) -> LoadedCampaign:
     """Read and validate the campaign file at `path`, and service.yaml next to it.
 
@@ -160,7 +166,7 @@ def load(path: str | Path, environ: Mapping[str, str] = os.environ) -> LoadedCam
     path = Path(path)
     if path.is_dir():
         is_service = (path / SERVICE_FILE).is_file()
-        more = f", or show all: {show_command(path)}" if is_service else ""
+        more = f"; {_of_all(path)}" if is_service else ""
         raise CampaignError(
             f"{path} is a folder; name a campaign file in it{more}",
             code=ErrorCode.CAMPAIGN_NOT_FOUND,
@@ -186,8 +192,7 @@ def parse(
     data, source, variables = parsed(path, text, environ)
     if path.name == SERVICE_FILE and "service" in data and "campaign" not in data:
         raise CampaignError(
-            f"{path} describes a service; name one of its campaign files, or show all: "
-            f"{show_command(path.parent)}"
+            f"{path} describes a service; name one of its campaign files; {_of_all(path.parent)}"
         )
     if service is not None:
         data = _with_database(data, service)

@@ -1,5 +1,6 @@
-"""Messages of pydantic and of the YAML parser in plain words."""
+"""Messages of pydantic, and of the parsers of YAML and JSON, in plain words."""
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -133,3 +134,19 @@ def yaml_fault(error: yaml.MarkedYAMLError, loader: yaml.SafeLoader | None) -> t
             problem = words.format(*found.groups())
             break
     return mark.line + 1 if mark else 1, problem
+
+
+# The messages of the JSON parser, and what they mean.
+_JSON = {
+    "Expecting value": "a value is missing",
+    "Expecting property name enclosed in double quotes": "a name in double quotes is missing",
+    "Expecting ',' delimiter": "a ',' is missing",
+    "Expecting ':' delimiter": "a ':' is missing",
+    "Extra data": "there is more after its end",
+    "Unterminated string starting at": "a quotation mark is not closed",
+}
+
+
+def plain_json(error: json.JSONDecodeError) -> str:
+    """Why a text is not valid JSON."""
+    return _JSON.get(error.msg, error.msg)

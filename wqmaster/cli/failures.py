@@ -168,9 +168,9 @@ def _listed(groups: Sequence[Document], file: LoadedCampaign) -> Iterator[str]:
     if file.service is None:
         yield f"to compute documents that you have corrected: {run}"
     elif runs_campaign(file):
-        yield "the service computes documents within a minute after you have corrected them"
+        yield "the service computes corrected documents within a minute"
     else:
-        yield f"the service computes documents that you have corrected; to start it: {run}"
+        yield f"the service computes corrected documents; to start it: {run}"
     yield (
         "to compute all documents of a class again, if the cause was not in them: "
         f"{command} --retry CLASS"

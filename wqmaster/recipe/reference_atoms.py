@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 
 from wqmaster.campaign.loading import LoadedCampaign
-from wqmaster.campaign.models import nearest
 from wqmaster.jobs.ground_states import GROUND_STATES
 from wqmaster.jobs.molecule import NUMBER_OF
 from wqmaster.recipe.task_function import TaskFunction
@@ -33,9 +32,9 @@ def check_reference_atoms(loaded: LoadedCampaign, functions: Iterable[TaskFuncti
     stated += [(symbol, (section, "elements")) for symbol in asked.elements or ()]
     for symbol, place in stated:
         if symbol not in NUMBER_OF:
-            raise loaded.source.error(
-                f"'{symbol}' is not the symbol of an element; {nearest(symbol, NUMBER_OF)}", *place
-            )
+            right = symbol.capitalize()
+            hint = f"; did you mean '{right}'?" if right in NUMBER_OF else ""
+            raise loaded.source.error(f"'{symbol}' is not the symbol of an element{hint}", *place)
         if symbol not in GROUND_STATES and symbol not in asked.multiplicities:
             raise loaded.source.error(
                 f"the ground state of {symbol} is not known; state its multiplicity: "

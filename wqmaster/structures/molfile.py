@@ -181,7 +181,7 @@ def _molecule(block: str, table: Table) -> Any:
     for atom in found.GetAtoms():
         if atom.GetAtomicNum() == 0 or atom.HasQuery():
             name = atom.GetPropsAsDict().get("dummyLabel") or atom.GetSymbol()
-            raise Refused(f"atom {atom.GetIdx() + 1} ({name}) is not of a specific element")
+            raise Refused(f"atom {atom.GetIdx() + 1} ({name}) is not a specific element")
     kinds = {group.GetProp("TYPE") for group in Chem.GetMolSubstanceGroups(found)}
     if kinds & _POLYMERS:
         raise Refused("it is a polymer or a mixture of unknown composition, not a molecule")

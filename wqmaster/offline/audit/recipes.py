@@ -155,9 +155,10 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _named(tighter: str, name: str, ready: Mapping[str, Change]) -> Change:
     if name not in ready:
+        if name == tighter and ("/" in name or Path(name).suffix):
+            raise CampaignError(f"there is no file '{tighter}' with tighter options")
         raise CampaignError(
-            f"'{tighter}': there is no such file, and '{name}' is not a tighter setting of the "
-            f"step; {nearest(name, ready)}"
+            f"'{name}' is neither a file nor a tighter setting of the step; {nearest(name, ready)}"
         )
     return ready[name]
 
