@@ -1,4 +1,4 @@
-"""A machine with the name of an access point of OSG's, and submit files from the command line."""
+"""A machine with the name of an OSG access point, and submit files from the command line."""
 
 import json
 import os
@@ -50,7 +50,7 @@ def test_a_master_on_an_access_point_warns_with_the_reason_and_the_way(
     path = campaigns.write(engine="local")
     done = on_access_point(cli, "run", path)
     assert done.returncode == 0, done.stderr
-    assert f"this is {NAME}, an access point of OSG's" in done.stdout + done.stderr
+    assert f"this is {NAME}, an OSG access point" in done.stdout + done.stderr
     assert "--submit-file" in done.stdout + done.stderr
     found = json.loads(on_access_point(cli, "doctor", "--json", path).stdout)["findings"]
     (one,) = [one for one in found if one["subject"] == "access point"]
