@@ -245,7 +245,7 @@ def test_a_program_can_be_called_on_this_machine(tmp_path: Path) -> None:
     [
         (
             "command: x/p, archive: absent.tar.gz",
-            "10: .*absent.*pack program --program PATH",
+            "10: .*absent.*pack program .*PATH -o .*absent",
         ),
         ("command: x/p, archive: .", "10: .*it is not a file"),
         ("command: x/p, archive: broken.tar.gz", "10: .*not a complete tar archive"),

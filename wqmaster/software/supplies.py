@@ -123,7 +123,7 @@ def _inspected(loaded: LoadedCampaign, name: str, path: Path, commands: Iterable
     if not path.exists():
         raise loaded.source.error(
             f"there is no archive {path}; make it: {this_command()} software pack "
-            f"{shlex.quote(name)} --program PATH",
+            f"{shlex.quote(name)} --program PATH -o {shlex.quote(str(path))}",
             *("software", name, "archive"),
         )
     try:
