@@ -141,7 +141,7 @@ class ErrorCode(StrEnum):
     BATCH_JOB_REFUSED = "batch-job-refused"  # the batch system refuses a worker's job
     BATCH_USER_UNSUITABLE = "batch-user-unsuitable"  # this user cannot submit jobs
     BATCH_DEMANDS = "batch-demands"  # the batch system requires more than `workers:` states
-    ACCESS_POINT_POLICY = "access-point-policy"  # a master or factory on an access point of OSG's
+    ACCESS_POINT_POLICY = "access-point-policy"  # a master or factory on an OSG access point
     OSPOOL_RULE = "ospool-rule"  # the OSPool's rules do not admit such workers
 
     # --- packed software ---

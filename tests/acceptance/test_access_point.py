@@ -1,4 +1,4 @@
-"""A machine with the name of an access point of OSG's, and submit files from the command line."""
+"""A machine with the name of an OSG access point, and submit files from the command line."""
 
 import json
 import os
@@ -50,7 +50,7 @@ def test_a_master_on_an_access_point_warns_with_the_reason_and_the_way(
     path = campaigns.write(engine="local")
     done = on_access_point(cli, "run", path)
     assert done.returncode == 0, done.stderr
-    assert f"this is {NAME}, an access point of OSG's" in done.stdout + done.stderr
+    assert f"this is {NAME}, an OSG access point" in done.stdout + done.stderr
     assert "--submit-file" in done.stdout + done.stderr
     found = json.loads(on_access_point(cli, "doctor", "--json", path).stdout)["findings"]
     (one,) = [one for one in found if one["subject"] == "access point"]
@@ -76,6 +76,7 @@ def test_a_submit_file_is_written_and_written_again_but_replaces_no_other_file(
     assert file.read_text().startswith(MARK)
     password = Path(made["files"][-1])
     assert password.read_text().strip() not in file.read_text()
+    assert "cannot reach 127.0.0.1, a loopback address" in cli.errors
     cli("factory", path, "--submit-file")
     said = cli("factory", path, "--submit-file", "other.sub")
     assert "condor_submit other.sub" in said

@@ -190,7 +190,7 @@ def test_a_failed_audit_stops_each_run_until_it_is_set_aside(
     for _ in range(2):
         found = cli("run", path, "--quiet", code=1)
         assert not found
-        assert "accepts: force components are wrong by" in cli.errors
+        assert "accepts: force components are off by" in cli.errors
         assert campaigns.documents.count_documents({"xtb.gfn2": {"$ne": None}}) == 2
     # A larger bound needs no new audit.
     assert copies(campaigns).count_documents({}) == 2

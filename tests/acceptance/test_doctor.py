@@ -367,7 +367,9 @@ def test_a_limit_of_open_files_below_the_number_of_workers_is_reported(
     assert done.returncode == WRONG, done.stderr
     found = Findings(done.stdout)
     assert "open files" in found.wrong()
-    assert found["open files"]["seen"].startswith("300 open files are allowed (ulimit -n), 5,200 ")
+    assert found["open files"]["seen"].startswith(
+        "300 open files are allowed (ulimit -n), and 5,200 "
+    )
     assert found["open files"]["fix"] == "ulimit -n 5200"
     limited[2] = limited[2].replace("-Sn", "-n")
     done = subprocess.run(limited, capture_output=True, text=True, check=False, timeout=60)

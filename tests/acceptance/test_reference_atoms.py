@@ -91,9 +91,11 @@ def test_a_stated_multiplicity_is_used(campaigns: Campaigns, cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("atoms", "words"),
     [
-        (["Xx"], "'Xx' is not the symbol of an element"),
+        (["Xx"], "'Xx' is not the symbol of an element\n"),
+        (["CL"], "did you mean 'Cl'?"),
         ({"multiplicities": {"H": 3}}, "multiplicity 3 is impossible for H"),
         ({"multiplicities": {"Rf": 3, "Db": 2}, "elements": ["Sg"]}, "ground state of Sg"),
+        ({"multiplicities": {"Fe": 5}, "elements": ["H"]}, "Fe, which is not among 'elements'"),
         ({"element": ["H"]}, "did you mean 'elements'?"),
     ],
 )

@@ -489,6 +489,13 @@ def test_a_folder_to_which_everybody_can_write_is_reported(group: Group) -> None
     serving = group.serve()
     wait_until(group.status)
     serving.send_signal(signal.SIGTERM)
+    output, errors = serving.communicate(timeout=120)
+    assert "there is no campaign file yet" in output
+    assert f"chmod o-w {group.folder}" in errors
+    # The command works in any folder, wherever the service was started.
+    serving = group.cli.start("serve", os.path.relpath(group.folder, group.cli.folder))
+    wait_until(lambda: group.status().get("state") not in (None, "ended"))
+    serving.send_signal(signal.SIGTERM)
     _, errors = serving.communicate(timeout=120)
     assert f"chmod o-w {group.folder}" in errors
 
@@ -688,6 +695,7 @@ def test_a_unit_starts_reloads_drains_and_starts_again(group: Group, tmp_path: P
     group.fill("a", 30)
     group.write("a", seconds=0.1)
     unit = group.cli("serve", group.folder, "--print-unit", "--grace", "30s")
+    assert "with --user after systemctl, if it runs for one user" in unit
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
         heard.bind(str(tmp_path / "notify"))
         heard.settimeout(60)
@@ -724,3 +732,15 @@ def test_a_unit_holds_no_secret(group: Group) -> None:
     assert "hidden" not in unit
     assert f"EnvironmentFile={group.folder / 'group.env'}" in unit
     assert "Write SECRET_URI" in unit
+
+
+def test_failures_name_the_command_that_starts_a_service_unless_it_runs(group: Group) -> None:
+    group.service("local")
+    group.fill("a", 1)
+    path = group.write("a", seconds="0; exit 3")
+    serving = group.serve()
+    wait_until(lambda: group.row("a").get("failed") == 1)
+    assert "serve" not in group.cli("failures", path)
+    serving.send_signal(signal.SIGTERM)
+    ended(serving)
+    assert f"serve {group.folder}" in group.cli("failures", path)

@@ -220,7 +220,7 @@ def test_documents_are_computed_again_by_id_query_and_class(campaigns: Campaigns
     [
         ((), "use exactly one of"),
         (("--stale", "--id", "1"), "use exactly one of"),
-        (("--query", "{"), "not valid JSON"),
+        (("--query", "{"), "not valid JSON: a name in double quotes is missing"),
         (("--query", "[1]"), "must be a JSON object"),
         (("--query", '{"$no": 1}'), "refused --query"),
         (("--query", '{"$where": "1"}'), "refused --query"),

@@ -245,6 +245,13 @@ def test_an_unknown_setting_is_refused_with_the_nearest(tmp_path: Path) -> None:
         canary.checked(recipe)
 
 
+def test_a_missing_file_of_tighter_options_is_not_taken_for_a_setting(tmp_path: Path) -> None:
+    audit = {"stop_above": "1 meV/A", "tighter": "nofile.yaml"}
+    with pytest.raises(CampaignError, match=r"there is no file '.*nofile\.yaml'") as error:
+        canary.checked(resolve(load(written(tmp_path, audit))))
+    assert "setting" not in error.value.message
+
+
 # --- the comparison of values ------------------------------------------------------------------
 
 

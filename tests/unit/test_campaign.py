@@ -1,5 +1,6 @@
 """Accepted contents of the campaign file, and error messages."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -281,6 +282,7 @@ def test_what_is_not_a_campaign_of_a_service_is_answered_with_the_command_that_s
     with pytest.raises(CampaignError) as caught:
         load(tmp_path / typed, {})
     assert caught.value.message.endswith(f"status {tmp_path}")
+    assert (f"serve {tmp_path}; " in caught.value.message) == (typed != "campaign.yaml")
 
 
 def test_a_campaign_may_be_named_like_a_service_file(tmp_path: Path) -> None:
@@ -326,6 +328,30 @@ def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
 )
 def test_invalid_yaml_is_refused_with_its_line(tmp_path: Path, text: str, line: int) -> None:
     assert refused(tmp_path, text).startswith(f"campaign.yaml:{line}: invalid YAML: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("campaign: [\n", 1, "'[' or '{' is not closed"),
+        ("submit:\n  query: {a: [1, 2],\n\nb: [\n", 4, "'[' or '{' is not closed"),
+        ('{"_id": 1}\n{"_id": 2}\n', 2, "a second YAML document begins here"),
+        ("a: 1\n---\nb: 2\n", 2, "a second YAML document begins here"),
+        ("a: *y\n", 1, "no '&y' before '*y'"),
+        ("a: !y 1\n", 1, "the tag '!y' is unknown"),
+        ("a: [1, }\n", 1, "'}' is not allowed here"),
+        ("a: {{x}}\n", 1, "cannot be a key"),
+        ("a: - b\n", 1, "a '-' is not allowed here"),
+        ('a: "\\q"\n', 1, "'\\q' is not an escape sequence"),
+    ],
+)
+def test_invalid_yaml_is_explained_without_the_words_of_its_parser(
+    tmp_path: Path, text: str, line: int, words: str
+) -> None:
+    message = refused(tmp_path, text)
+    assert message.startswith(f"campaign.yaml:{line}: invalid YAML: ")
+    assert words in message
+    assert not re.search(r"node|<|scalar|found", message)
 
 
 def test_a_value_that_contains_itself_is_refused(tmp_path: Path) -> None:
@@ -682,6 +708,7 @@ def test_the_ending_of_a_file_does_not_make_its_name_similar(tmp_path: Path) -> 
         load(tmp_path / "nosuch.yaml")
     assert caught.value.code is ErrorCode.CAMPAIGN_NOT_FOUND
     assert "did you mean" not in caught.value.message
+    assert caught.value.message.endswith("; the files there are ra.yaml and rc.yaml")
 
 
 def test_canary_and_breaker_have_defaults_and_can_be_switched_off(tmp_path: Path) -> None:

@@ -339,7 +339,7 @@ def test_a_misspelled_host_is_noticed(tmp_path: Path) -> None:
         house.engine.working = True
 
     house.steered(show=after(3, let_go)).run()
-    assert "no task of this run has ended on a host of this name" in house.answer(1).message
+    assert "no task of this run has ended on a host with this name" in house.answer(1).message
     assert house.answer(2).details == {"host": "node", "was_blocked": False}
     assert house.answer(2).message == "node was not blocked"
 

@@ -15,7 +15,7 @@ from wqmaster.database.address import redacted
 from wqmaster.doctor import batch, examination, machine, network, reports, worker_sent
 from wqmaster.doctor.finding import Case, Check, Finding
 from wqmaster.doctor.folder import clocks
-from wqmaster.doctor.glibc import of_image
+from wqmaster.doctor.glibc import judged, of_image
 from wqmaster.engines.ndcctools import Setting
 from wqmaster.engines.refusals import Refusals
 from wqmaster.error_codes import ErrorCode
@@ -23,6 +23,7 @@ from wqmaster.errors import CampaignError, EngineError
 from wqmaster.factory.campaigns import planned
 from wqmaster.factory.plan import WORKER_SCRIPT, Address
 from wqmaster.run.opening import log, logged
+from wqmaster.software.pack.making import too_new
 from wqmaster.system import elf
 from wqmaster.system.glibc import too_old
 
@@ -234,6 +235,24 @@ def test_the_enterprise_linux_that_is_too_old_for_a_program_is_known() -> None:
     assert too_old((2, 28)) == []
     assert too_old((2, 38)) == [8, 9]
     assert too_old((2, 41)) == [8, 9, 10]
+
+
+@pytest.mark.parametrize(
+    ("glibc", "named", "on_most_hosts"),
+    [
+        ((2, 34), "Enterprise Linux 8 has", False),
+        ((2, 36), "Enterprise Linux 8 and 9,", True),
+        ((2, 41), "Enterprise Linux 8, 9 and 10,", True),
+    ],
+)
+def test_an_old_system_is_said_to_run_on_most_hosts_only_if_it_does(
+    tmp_path: Path, glibc: tuple[int, ...], named: str, on_most_hosts: bool
+) -> None:
+    warning = too_new(glibc) or ""
+    assert named in warning
+    assert ("most OSPool hosts" in warning) == on_most_hosts
+    case = Case({"PATH": str(tmp_path)}, loaded(tmp_path, f"{MINIMAL}workers: {{type: condor}}\n"))
+    assert ("most OSPool hosts" in judged(case, "glibc", "x", glibc, "y").seen) == on_most_hosts
 
 
 def test_only_workers_refused_in_the_last_run_are_reported(

@@ -75,3 +75,8 @@ def test_an_error_on_the_command_line_has_the_form_of_other_messages(
     assert message[0].islower()
     assert not message.endswith(".")
     assert "\n" not in message
+
+
+def test_a_missing_option_is_named_with_its_choices_in_one_sentence() -> None:
+    found = CliRunner().invoke(main, ["adopt", "."])
+    assert "missing option '--program'; choose from: orca, xtb" in " ".join(found.output.split())

@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 
 from tests.unit.test_bundling import times
+from tests.unit.test_campaign import MINIMAL, loaded
 from tests.unit.test_master import House
 from wqmaster.campaign.models import Bundle
+from wqmaster.error_codes import ErrorCode
+from wqmaster.errors import CampaignError
 from wqmaster.jobs.job import MemoryUse, Task
 from wqmaster.run.bundling import Bundling
 from wqmaster.run.run_times import RunTimes
@@ -47,6 +50,23 @@ def test_tasks_get_the_memory_that_earlier_ones_used(tmp_path: Path) -> None:
     assert told == memory
     assert [task.memory_limit for task in house.engine.submitted] == memory
     assert house.progress.published()["memory"] == {"killed": 0, "asked_by_used": memory[-1] / 400}
+
+
+@pytest.mark.parametrize(
+    ("memory", "words"),
+    [
+        ("min: 5GB, max: 1GB", "'min' is larger than 'max'"),
+        ("min: 2GB, first: 1GB, max: 3GB", "'min' is larger than 'first'"),
+        ("first: 2GB, max: 1GB", "'first' is larger than 'max'"),
+    ],
+)
+def test_bounds_of_memory_that_contradict_each_other_are_named(
+    tmp_path: Path, memory: str, words: str
+) -> None:
+    with pytest.raises(CampaignError) as caught:
+        loaded(tmp_path, f"{MINIMAL}resources: {{memory: {{size: auto, {memory}}}}}\n")
+    assert words in caught.value.message
+    assert caught.value.code is ErrorCode.CAMPAIGN_INVALID
 
 
 def test_a_job_beyond_its_memory_gets_twice_as_much(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def test_json_lines_may_use_common_or_the_campaigns_names_for_charge_and_spin(
     ("line", "said"),
     [
         ("{", "invalid JSON"),
-        ("not JSON", "invalid JSON: Expecting value (column 1)"),
+        ("not JSON", "invalid JSON: a value is missing (column 1)"),
         ("[1, 2]", "not a document"),
         (lines({**HYDROGEN, "charge": 1, "total_charge": 0}), "contradictory charges"),
         (lines({**HYDROGEN, "multiplicity": 1, "uhf": 1}), "contradictory multiplicities"),

@@ -16,6 +16,7 @@ from wqmaster.campaign.service import (
     SERVICE_FILE,
     LoadedService,
     load_service,
+    serve_command,
     service_beside,
     show_command,
 )
@@ -24,6 +25,9 @@ from wqmaster.campaign.workers import BatchWorkers
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError
 from wqmaster.system.private import access_of
+
+# How many files a message about a missing one names.
+_MAX_NAMES = 4
 
 __all__ = ["LoadedCampaign", "Source", "describe", "load", "parse"]
 
@@ -127,27 +131,30 @@ def _extended(value: Any) -> Any:
 
 
 def _instead(path: Path) -> str:
-    """A hint at a campaign file that exists; "" if there is none nearby."""
-    near = _nearest(path)
-    if not near and service_beside(path) is not None:
-        return f"; to see the campaigns of the service there: {show_command(path.parent)}"
-    return near
-
-
-def _nearest(path: Path) -> str:
-    """The hint if a file there has a similar name, or is the only one."""
+    """A hint at the campaign files that exist; "" if there are none nearby."""
+    there: list[str] = []
     with contextlib.suppress(OSError):
-        there = {found.name: found for found in path.parent.iterdir() if found.is_file()}
-        names = [name for name in there if name.endswith((".yaml", ".yml"))]
-        # The endings are alike, whatever the names are.
-        stems = {Path(name).stem: name for name in names}
-        near = difflib.get_close_matches(path.stem, stems, n=1, cutoff=0.5)
-        near = [stems[stem] for stem in near]
-        if not near and len(names) == 1:
-            near = names
-        if near:
-            return f"; did you mean '{there[near[0]]}'?"
-    return ""
+        there = sorted(found.name for found in path.parent.iterdir() if found.is_file())
+    names = [name for name in there if name.endswith((".yaml", ".yml"))]
+    # The endings are alike, whatever the names are.
+    stems = {Path(name).stem: name for name in names}
+    near = [stems[stem] for stem in difflib.get_close_matches(path.stem, stems, n=1, cutoff=0.5)]
+    if not near and len(names) == 1:
+        near = names
+    if near:
+        return f"; did you mean '{path.parent / near[0]}'?"
+    if service_beside(path) is not None:
+        return f"; to see the campaigns of the service there: {show_command(path.parent)}"
+    if not names:
+        return ""
+    *others, last = names[:_MAX_NAMES]
+    more = f" (and {len(names) - _MAX_NAMES} more)" if len(names) > _MAX_NAMES else ""
+    return f"; the files there are {', '.join(others)} and {last}{more}"
+
+
+def _of_all(folder: Path) -> str:
+    """The commands for all campaigns of the service in `folder`, for the end of a message."""
+    return f"to run all: {serve_command(folder)}; to see all: {show_command(folder)}"
 
 
 def load(path: str | Path, environ: Mapping[str, str] = os.environ) -> LoadedCampaign:
@@ -159,7 +166,7 @@ def load(path: str | Path, environ: Mapping[str, str] = os.environ) -> LoadedCam
     path = Path(path)
     if path.is_dir():
         is_service = (path / SERVICE_FILE).is_file()
-        more = f", or show all: {show_command(path)}" if is_service else ""
+        more = f"; {_of_all(path)}" if is_service else ""
         raise CampaignError(
             f"{path} is a folder; name a campaign file in it{more}",
             code=ErrorCode.CAMPAIGN_NOT_FOUND,
@@ -185,8 +192,7 @@ def parse(
     data, source, variables = parsed(path, text, environ)
     if path.name == SERVICE_FILE and "service" in data and "campaign" not in data:
         raise CampaignError(
-            f"{path} describes a service; name one of its campaign files, or show all: "
-            f"{show_command(path.parent)}"
+            f"{path} describes a service; name one of its campaign files; {_of_all(path.parent)}"
         )
     if service is not None:
         data = _with_database(data, service)

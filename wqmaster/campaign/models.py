@@ -204,7 +204,7 @@ class Program(Model):
         ways = [name for name in ("archive", "url", "module") if getattr(self, name) is not None]
         if len(ways) > 1:
             raise PydanticCustomError(
-                "many_ways", "give only one of {ways}", {"ways": " and ".join(ways)}
+                "many_ways", "give only one of {ways}", {"ways": " and ".join(map(repr, ways))}
             )
         if self.sha256 is not None and self.url is None:
             raise PydanticCustomError(

@@ -70,17 +70,23 @@ def show_command(folder: Path) -> str:
     return f"{this_command()} status {shlex.quote(str(folder))}"
 
 
+def serve_command(folder: Path) -> str:
+    """The command that runs the service in `folder`."""
+    return f"{this_command()} serve {shlex.quote(str(folder))}"
+
+
 def run_command(path: Path) -> str:
     """The command that runs the campaign file at `path`, or its service."""
-    verb, what = ("run", path) if service_beside(path) is None else ("serve", path.parent)
-    return f"{this_command()} {verb} {shlex.quote(str(what))}"
+    if service_beside(path) is not None:
+        return serve_command(path.parent)
+    return f"{this_command()} run {shlex.quote(str(path))}"
 
 
 def next_run(path: Path) -> str:
     """What computes documents of the campaign file at `path` next, for the end of a message."""
     if service_beside(path) is None:
         return f"next: {run_command(path)}"
-    return f"a running service computes them within a minute; to start it: {run_command(path)}"
+    return f"the service computes them within a minute; if it is not running: {run_command(path)}"
 
 
 def load_service(path: str | Path, environ: Mapping[str, str] = os.environ) -> LoadedService:

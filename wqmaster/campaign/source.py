@@ -10,7 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from wqmaster.campaign.base import ALLOWED, as_written
-from wqmaster.campaign.wording import begins_before, plain_message, plain_yaml
+from wqmaster.campaign.wording import plain_message, yaml_fault
 from wqmaster.campaign.workers import without_type
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError
@@ -280,12 +280,9 @@ def parsed(
         variables = _variables(root, source, environ)
         data = loader.construct_document(root) if root else None
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        if begins_before(error):
-            mark = error.context_mark
-        line = mark.line + 1 if mark else 1
+        line, fault = yaml_fault(error, loader)
         raise CampaignError(
-            f"{path}:{line}: invalid YAML: {plain_yaml(error)}", code=ErrorCode.CAMPAIGN_NOT_YAML
+            f"{path}:{line}: invalid YAML: {fault}", code=ErrorCode.CAMPAIGN_NOT_YAML
         ) from error
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1

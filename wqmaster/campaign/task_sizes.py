@@ -40,11 +40,14 @@ class Memory(Model):
     @model_validator(mode="after")
     def _ordered(self) -> "Memory":
         if self.is_learned:
-            first = self.min if self.first is None else self.first
-            if not self.min <= first or (self.max is not None and not first <= self.max):
-                raise PydanticCustomError(
-                    "memory_bounds", "'min', 'first' and 'max' must not decrease in this order"
-                )
+            for low, high in (("min", "first"), ("min", "max"), ("first", "max")):
+                least, most = getattr(self, low), getattr(self, high)
+                if least is not None and most is not None and least > most:
+                    raise PydanticCustomError(
+                        "memory_bounds",
+                        "'{low}' is larger than '{high}'",
+                        {"low": low, "high": high},
+                    )
             return self
         # A collector receives all keys, so only other values than the defaults are refused.
         for name in ("first", "min", "max", "safety"):

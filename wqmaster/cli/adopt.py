@@ -144,7 +144,7 @@ def command(
     if not account.outputs and not account.files:
         more = ", ".join(f"{kind} ({count:,})" for kind, count in account.skipped.items())
         raise StructureError(
-            f"{folder}: there is no file in this folder{f' (skipped: {more})' if more else ''}; "
+            f"{folder}: there are no files in this folder{f' (skipped: {more})' if more else ''}; "
             "name the folder with the outputs",
             code=ErrorCode.OUTPUT_NOT_RECOGNIZED,
         )

@@ -73,7 +73,7 @@ def _value(verb: Verb, given: Given) -> dict[str, Any]:
 def _line(verb: Verb, given: Given) -> str:
     if given.answer is None:
         return (
-            f"'{verb}' is waiting for the master, which can take it within the next "
+            f"'{verb}' is waiting for the master, which can accept it within the next "
             f"{LIFETIME_SECONDS / 60:.0f} min"
         )
     return given.answer.message

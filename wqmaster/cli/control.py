@@ -50,8 +50,8 @@ def resume(campaign: Path, wait: float, output: Output) -> None:
 def drain(campaign: Path, wait: float, output: Output) -> None:
     """Let running jobs of CAMPAIGN finish, then end the run.
 
-    The run stops as after Ctrl-C, but however long its jobs take. The same 'wqmaster run'
-    continues it. In a service, the campaign stays paused until 'wqmaster resume'.
+    The run stops as after Ctrl-C, but waits for its jobs however long they take. The same 'wqmaster
+    run' continues it. In a service, the campaign stays paused until 'wqmaster resume'.
     """
     command_master(campaign, Verb.DRAIN, {}, wait, output)
 

@@ -10,6 +10,7 @@ from wqmaster.cli.output import Output, json_option
 from wqmaster.recipe.resolving import resolve
 from wqmaster.run import factories
 from wqmaster.run.access_point import why_not_here
+from wqmaster.system.hosts import loopback_address
 from wqmaster.system.this_command import this_command
 
 
@@ -75,6 +76,13 @@ def command(
         made = factories.submit_file(resolve(file), submit)
         if not made.has_project:
             output.warning("the campaign names no 'project:', which the OSPool asks for")
+        address = None if made.host is None else loopback_address(made.host)
+        if address is not None:
+            shown = f"{made.host} ({address})" if made.host != address else address
+            output.warning(
+                f"workers on other machines cannot reach {shown}, a loopback address; write "
+                "'workers: {host: NAME_OR_ADDRESS}' into the campaign file"
+            )
         value = {
             "file": str(made.file.absolute()),
             "files": [str(path) for path in made.files],

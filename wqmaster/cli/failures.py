@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
+from wqmaster.campaign.loading import LoadedCampaign
 from wqmaster.campaign.models import nearest
-from wqmaster.campaign.service import run_command, service_beside
+from wqmaster.campaign.service import run_command
 from wqmaster.cli.common import (
     campaign_argument,
     counted,
@@ -31,6 +32,7 @@ from wqmaster.run.control.choice import Choice
 from wqmaster.run.control.stored import already_waiting
 from wqmaster.run.control.wording import none_failed
 from wqmaster.run.opening import opened
+from wqmaster.run.service.running import runs_campaign
 from wqmaster.run.spool import Spool
 from wqmaster.system.this_command import this_command
 
@@ -149,7 +151,7 @@ def _shown(attempts: list[Document], document: str) -> Iterator[str]:
             yield f"  | {line}"
 
 
-def _listed(groups: Sequence[Document], campaign: Path) -> Iterator[str]:
+def _listed(groups: Sequence[Document], file: LoadedCampaign) -> Iterator[str]:
     if not groups:
         yield "no failures"
         return
@@ -159,16 +161,16 @@ def _listed(groups: Sequence[Document], campaign: Path) -> Iterator[str]:
     )
     headings = ("count", "class", "message", "example")
     yield from table(headings, ([printable(cell) for cell in row] for row in rows))
-    command = f"{this_command()} failures {typed(campaign)}"
+    command = f"{this_command()} failures {file.typed}"
     yield f"to see a document's attempts: {command} --show ID"
     yield f"to list the ids of a class: {command} --ids --class CLASS"
-    if service_beside(campaign) is None:
-        yield f"to compute documents that you have corrected: {run_command(campaign)}"
+    run = run_command(file.source.path)
+    if file.service is None:
+        yield f"to compute documents that you have corrected: {run}"
+    elif runs_campaign(file):
+        yield "the service computes corrected documents within a minute"
     else:
-        yield (
-            "a running service computes documents that you have corrected within a minute; to "
-            f"start it: {run_command(campaign)}"
-        )
+        yield f"the service computes corrected documents; to start it: {run}"
     yield (
         "to compute all documents of a class again, if the cause was not in them: "
         f"{command} --retry CLASS"
@@ -230,4 +232,4 @@ def command(
             output.listing(store.ledger.failed(kind), typed_id)
         else:
             groups = store.ledger.groups(kind)
-            output.show(groups, _listed(groups, campaign))
+            output.show(groups, _listed(groups, file))

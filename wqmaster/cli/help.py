@@ -19,7 +19,7 @@ def plain(error: click.UsageError) -> click.UsageError:
         text = f"unknown option '{error.option_name}'{hint}"
     elif isinstance(error, (click.BadParameter, click.BadOptionUsage)):
         text = " ".join(error.format_message().split()).removesuffix(".")
-        text = text[:1].lower() + text[1:]
+        text = text[:1].lower() + text[1:].replace(". Choose from:", "; choose from:")
     else:
         return error
     return click.UsageError(text, error.ctx)

@@ -33,7 +33,7 @@ def _choice(
 @_FILE
 @_IDS
 @click.option(
-    "--class", "kind", metavar="CLASS", help="Documents of which an attempt failed with CLASS."
+    "--class", "kind", metavar="CLASS", help="Documents with an attempt that failed with CLASS."
 )
 @_QUERY
 @wait_option

@@ -1,11 +1,13 @@
 """Queries on the command line, shared by several commands."""
 
+import json
 from typing import Any
 
 import click
 from bson import json_util
 from pymongo.errors import OperationFailure
 
+from wqmaster.campaign.wording import plain_json
 from wqmaster.database.documents import Store
 from wqmaster.database.reasons import reason
 from wqmaster.error_codes import ErrorCode
@@ -21,7 +23,10 @@ def json_query(text: str) -> dict[str, Any]:
     try:
         found = json_util.loads(text)
     except (ValueError, TypeError, RecursionError) as error:
-        raise click.UsageError(f"--query is not valid JSON: {error}") from error
+        why = str(error)
+        if isinstance(error, json.JSONDecodeError):
+            why = f"{plain_json(error)} (character {error.pos + 1})"
+        raise click.UsageError(f"--query is not valid JSON: {why}") from error
     if not isinstance(found, dict):
         raise click.UsageError('--query must be a JSON object, such as \'{"formula": "H2O"}\'')
     return found

@@ -135,7 +135,7 @@ def _audited(recipe: Recipe, stages: Stages, stage: Run, *, quiet: bool) -> int:
     if mean is not None:
         also = f"; {refused(passed.noise)}" if passed.noise.refused else ""
         stages.notes.append(
-            f"audit passed: force components are wrong by {mean.value:.3g} meV/Angstrom on average "
+            f"audit passed: force components are off by {mean.value:.3g} meV/Angstrom on average "
             f"({passed.noise.structures} documents{also})"
         )
     return passed.computed

@@ -66,10 +66,10 @@ def command(
             signal.signal(number, stop)
         told(f"service '{shared.name}' is running: {service.first_line}")
         if shared.open_folder is not None:
-            folder = shlex.quote(str(shared.open_folder))
+            folder = shared.open_folder.absolute()
             say(
                 f"every user of this computer can write to the folder {folder}, and so run "
-                f"programs as you; to end that: chmod o-w {folder}",
+                f"programs as you; to prevent that: chmod o-w {shlex.quote(str(folder))}",
                 err=True,
             )
         stops = 0

@@ -106,7 +106,8 @@ def _lines(result: smoke.Rehearsal, molecule: Molecule, recipe: Recipe) -> Itera
             yield f"\nstep {failure.step}:"
             yield from map(_check_line, result.verdict.checks)
         yield f"\nfailed: {failure.kind.label}: {printable(failure.message)}"
-        yield printable(failure.tail)
+        if failure.tail:
+            yield printable(failure.tail)
         yield f"\n{_next(failure, recipe)}"
 
 

@@ -90,7 +90,7 @@ def _slow_lines(live: dict[str, Any]) -> Iterator[str]:
     slow = live.get("slow") or {"count": 0, "listed": []}
     yield _much_slower(slow["count"])
     for one in slow["listed"]:
-        more = f" and {counted(one['jobs'] - 1, 'other')} of its task" if one["jobs"] > 1 else ""
+        more = f" and {counted(one['jobs'] - 1, 'other')} of this task" if one["jobs"] > 1 else ""
         yield (
             f"document {printable(one['document'])}{more} on {printable(one['host'])}: running for "
             f"{duration(one['running_for'])} since {one['started']:%Y-%m-%d %H:%M:%S} UTC "
@@ -293,7 +293,7 @@ def command(campaign: Path, hosts: bool, slow: bool, output: Output) -> None:
     """Show how many documents are done, failed and pending.
 
     CAMPAIGN may also be the folder of a service, or its service.yaml: then all campaigns are shown.
-    With --hosts or --slow, list what the running master knows of hosts or slow tasks instead.
+    With --hosts or --slow, list what the running master knows about hosts or slow tasks instead.
 
     A document is running if a worker has it, spooled if its job has returned and is not yet stored,
     and stale if its molecule has changed since its result was computed.
@@ -330,7 +330,7 @@ def command(campaign: Path, hosts: bool, slow: bool, output: Output) -> None:
         problems.append(as_json(message, ErrorCode.RESULTS_STALE))
     elsewhere = where_else(file)
     if elsewhere and not any(found[name] for name in STATES):
-        message = f"there is no document in {place}{elsewhere}"
+        message = f"there are no documents in {place}{elsewhere}"
         output.warning(message)
         problems.append(as_json(message, ErrorCode.COLLECTION_EMPTY))
     problems += _of_master(found["master"] or {}, campaign)

@@ -133,7 +133,7 @@ class Mongod:
     def _start(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_SECONDS
         while not self._answers():
-            # The server can still be starting although the command that started it was killed.
+            # The server may still be starting even though the command that started it was killed.
             if self.pid() is None or time.monotonic() > deadline:
                 break
             time.sleep(0.05)

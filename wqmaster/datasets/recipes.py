@@ -60,7 +60,8 @@ def accept_recipes(sources: Sequence[Source], *, mixed: bool) -> None:
                 )
             )
             raise RecipeMismatch(
-                f"{source.name}: {what}; --mix-recipes exports all of them, --query some",
+                f"{source.name}: {what}; --mix-recipes exports all results, and --query only "
+                "those that it selects",
                 code=ErrorCode.RECIPES_MIXED,
             )
         used.add(source.accepted)

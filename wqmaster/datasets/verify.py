@@ -126,8 +126,8 @@ def _compared(
         if not candidates:
             if sample is None or proof.rows > expected.count:
                 raise ProofError(
-                    f"{place}: the database has no such frame: its elements and coordinates, or "
-                    f"its id, are of no other ({_described(found)})"
+                    f"{place}: no frame in the database has these elements and coordinates, or "
+                    f"this id ({_described(found)})"
                 )
             continue
         slot, frame = min(

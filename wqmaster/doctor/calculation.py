@@ -99,7 +99,7 @@ def programs(case: Case) -> Iterator[Finding]:
                 yield Finding(
                     name,
                     "wrong" if here else "warning",
-                    f"{found}{said}, but its outputs are read only since {program.oldest_version}",
+                    f"{found}{said}, but the parsers need {program.oldest_version} or newer",
                     f"install {program} {program.oldest_version} or newer"
                     + (f" ({program.installation})" if program.installation else ""),
                     code=ErrorCode.PROGRAM_UNSUITABLE,

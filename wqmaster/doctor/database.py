@@ -204,7 +204,7 @@ def _writing(store: Store) -> Iterator[Finding]:
         yield _refused("database, writing", f"{database.name} refuses writes", error)
         return
     finally:
-        # This needs a separate timeout, since the one above can have expired.
+        # This needs a separate timeout, since the one above may have expired.
         with contextlib.suppress(PyMongoError), pymongo.timeout(_ANSWER_TIMEOUT_SECONDS):
             probe.drop()
     if read is None:

@@ -6,7 +6,7 @@ from wqmaster.campaign.workers import CondorWorkers
 from wqmaster.doctor.batch import pool_is_here
 from wqmaster.doctor.finding import Case, Finding, State
 from wqmaster.error_codes import ErrorCode
-from wqmaster.system.glibc import ENTERPRISE_LINUX, MOST_OF_OSG, too_old
+from wqmaster.system.glibc import ENTERPRISE_LINUX, in_words, includes_most_hosts, too_old
 
 # The systems that image names mention -> their glibc (packages.ubuntu.com, packages.debian.org).
 _OF = {
@@ -58,12 +58,13 @@ def judged(case: Case, subject: str, what: str, needs: tuple[int, ...], fix: str
     lacking = too_old(needs)
     if not lacking:
         return Finding(subject, "ok", f"{seen}, which Enterprise Linux 8 and 9 have")
-    seen += f": it cannot start on Enterprise Linux {' and '.join(map(str, lacking))}"
-    if goes_to_condor:
-        seen += ", which most OSG hosts run"
+    seen += f": it cannot start on {in_words(lacking)}"
+    on_most = includes_most_hosts(lacking)
+    if goes_to_condor and on_most:
+        seen += ", which most OSPool hosts run"
     # In a pool that is this machine, or consists of similar ones, the program can still start.
     hard = goes_to_condor and not pool_is_here(case)
-    state: State = "wrong" if hard and MOST_OF_OSG.issubset(lacking) else "warning"
+    state: State = "wrong" if hard and on_most else "warning"
     return Finding(subject, state, seen, fix, code=ErrorCode.GLIBC_TOO_NEW)
 
 

@@ -86,7 +86,7 @@ def files(case: Case) -> Iterator[Finding]:
     if campaign is not None:
         workers = _most_workers(campaign.workers)
     needed = workers + _DESCRIPTORS_OF_MASTER
-    seen = f"{_limit(soft)} open files are allowed (ulimit -n), {needed:,} are needed"
+    seen = f"{_limit(soft)} open files are allowed (ulimit -n), and {needed:,} are needed"
     if workers:
         seen += f" for {workers:,} worker{'' if workers == 1 else 's'}"
     if not _short(soft, needed):
@@ -112,7 +112,7 @@ def processes(case: Case) -> Iterator[Finding]:
         count = case.workers.count or len(os.sched_getaffinity(0))
     needed = _PROCESSES_OF_MASTER + count * _PROCESSES_OF_WORKER
     there = threads_of(os.getuid())
-    seen = f"{_limit(soft)} processes are allowed (ulimit -u), {there:,} are running"
+    seen = f"{_limit(soft)} processes are allowed (ulimit -u), and {there:,} are running"
     if _short(soft, there + needed) and os.getuid() != 0:
         more = f"; a run on this machine needs up to {needed:,} more"
         fix = f"ulimit -u {there + needed}"

@@ -197,7 +197,7 @@ def _engine(case: Case, engine: str) -> Iterator[Finding]:
             factory,
             "warning",
             seen,
-            f"put programs of a single version first on PATH, or {INSTALL_ADVICE}",
+            f"put programs of a single version first on the PATH, or {INSTALL_ADVICE}",
             code=ErrorCode.VERSIONS_DIFFER,
         )
 
@@ -230,7 +230,7 @@ def compared(case: Case, subject: str, path: str, manager: Identity, bad: State)
     seen = f"{path}: {found}"
     if manager.protocol is None:
         return Finding(subject, "ok", seen)
-    fix = f"put workers of ndcctools {manager.version} first on PATH, or {INSTALL_ADVICE}"
+    fix = f"put workers of ndcctools {manager.version} first on the PATH, or {INSTALL_ADVICE}"
     if found.protocol is None:
         seen += "; it did not contact a manager; it is not a usable worker on this machine"
         return Finding(subject, bad, seen, fix, ErrorCode.WORKER_UNUSABLE)

@@ -81,7 +81,7 @@ def osdf_names(case: Case) -> Iterator[Finding]:
         yield Finding("OSDF names", "wrong", seen, fix, ErrorCode.OSDF_NAME_REUSED)
     for url, sums in names.items():
         if "" in sums:
-            seen = f"{url} has no 'sha256:', so a file that changed under this name is not noticed"
+            seen = f"{url} has no 'sha256:', so a change of the file under this name is not noticed"
             fix = "state 'sha256:' beside 'url:' (sha256sum FILE)"
             yield Finding("OSDF names", "warning", seen, fix, ErrorCode.OSDF_NAME_REUSED)
     if names and not reused and not any("" in sums for sums in names.values()):
@@ -110,8 +110,8 @@ def secrets_left(case: Case) -> Iterator[Finding]:
         seen = f"a copy went with {noted.file} on {day}; rotate the password when the campaign has "
         yield Finding("password copies", "ok", f"{seen}ended")
         return
-    why = f"for more than {oldest} days" if running else "although the campaign is not running"
-    seen = f"a copy of the password may lie beside {noted.file.name} on an access point {why}"
+    why = f"after more than {oldest} days" if running else "although the campaign is not running"
+    seen = f"a copy of the password may still be beside {noted.file.name} on an access point {why}"
     fix = (
         f"there: condor_rm the workers and rm password, if you no longer need them; here: {rotate}"
     )

@@ -94,7 +94,7 @@ def _portable(
     )
     if not needs.glibc:
         libraries = ", ".join(needs.libraries) or needs.loader
-        seen = f"{path} is dynamic, but not for glibc; hosts must have {libraries}"
+        seen = f"{path} is linked dynamically, but not to glibc; hosts must have {libraries}"
         yield Finding(_GLIBC, "warning", seen, fix, ErrorCode.WORKER_UNUSABLE)
         return
     yield judged(case, _GLIBC, str(path), needs.glibc, fix)
@@ -117,9 +117,9 @@ def _tls(case: Case, path: Path, needs: elf.Needs | None, *, runs_here: bool) ->
     fix, code = None, None
     if not runs_here and needs is not None:
         speaks = any(name.startswith("libssl.") for name in needs.libraries)
-        seen = f"{path} {'needs' if speaks else 'does not need'} the library of TLS, libssl"
+        seen = f"{path} {'links' if speaks else 'does not link'} the TLS library libssl"
         if not speaks:
-            state, seen = "warning", f"{seen}; it may contain it"
+            state, seen = "warning", f"{seen}, but it may contain TLS itself"
     else:
         try:
             speaks = speaks_tls(str(path), case.environ)
@@ -128,7 +128,7 @@ def _tls(case: Case, path: Path, needs: elf.Needs | None, *, runs_here: bool) ->
         seen = f"{path} {'speaks' if speaks else 'does not speak'} TLS"
         state = "ok" if speaks else "wrong"
     if state != "ok":
-        fix = "build the worker with OpenSSL (docs/workers.md), or take conda-forge's"
+        fix = "build the worker with OpenSSL (docs/workers.md), or use conda-forge's"
         code = ErrorCode.WORKER_UNUSABLE
         seen += "; with 'engine: {ssl: true}', the master refuses a worker without it"
     return Finding("worker's TLS", state, seen, fix, code)

@@ -35,7 +35,7 @@ _ARCH = {"x86_64": "X86_64"}
 
 
 def access_point(names: Iterable[str]) -> str | None:
-    """The first of a machine's `names` that is an access point of OSG's; None if none is."""
+    """The first of a machine's `names` that is an OSG access point; None if none is."""
     for name in names:
         if _ACCESS_POINT.fullmatch(name.lower().rstrip(".")):
             return name
@@ -114,7 +114,7 @@ def requirements(
 def forbidden(name: str, what: str) -> str:
     """Why `what` must not run on the access point `name`, and the way that is allowed."""
     return (
-        f"this is {name}, an access point of OSG's, where the policy ({POLICY_PAGE}) forbids "
+        f"this is {name}, an OSG access point, where the policy ({POLICY_PAGE}) forbids "
         f"persistent processes and open ports; run {what} on your own computer, write a submit "
         "file there with 'wqmaster factory CAMPAIGN --submit-file', and submit it here"
     )

@@ -65,6 +65,7 @@ class SubmitFile:
     most: int
     total: int
     has_project: bool
+    host: str | None  # to which workers connect; None if they ask a catalog
     campaign_file: str  # quoted for a shell
 
     @property
@@ -197,6 +198,7 @@ def submit_file(
         most=workers.max,
         total=total,
         has_project=workers.project is not None,
+        host=None if isinstance(request.manager, Project) else request.manager.host,
         campaign_file=request.campaign_file,
     )
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 
 from wqmaster.campaign.loading import LoadedCampaign
-from wqmaster.campaign.models import nearest
 from wqmaster.jobs.ground_states import GROUND_STATES
 from wqmaster.jobs.molecule import NUMBER_OF
 from wqmaster.recipe.task_function import TaskFunction
@@ -13,8 +12,9 @@ def check_reference_atoms(loaded: LoadedCampaign, functions: Iterable[TaskFuncti
     """Check the elements and multiplicities of a campaign's reference atoms.
 
     Raises:
-        CampaignError: an element is unknown, a multiplicity is impossible or missing, or a task
-            function needs no molecule, so that its energy cannot be compared with that of atoms.
+        CampaignError: an element is unknown, a multiplicity is impossible, missing or not asked
+            for, or a task function needs no molecule, so that its energy cannot be compared with
+            that of atoms.
     """
     asked = loaded.campaign.reference_atoms
     if asked is None:
@@ -32,9 +32,9 @@ def check_reference_atoms(loaded: LoadedCampaign, functions: Iterable[TaskFuncti
     stated += [(symbol, (section, "elements")) for symbol in asked.elements or ()]
     for symbol, place in stated:
         if symbol not in NUMBER_OF:
-            raise loaded.source.error(
-                f"'{symbol}' is not the symbol of an element; {nearest(symbol, NUMBER_OF)}", *place
-            )
+            right = symbol.capitalize()
+            hint = f"; did you mean '{right}'?" if right in NUMBER_OF else ""
+            raise loaded.source.error(f"'{symbol}' is not the symbol of an element{hint}", *place)
         if symbol not in GROUND_STATES and symbol not in asked.multiplicities:
             raise loaded.source.error(
                 f"the ground state of {symbol} is not known; state its multiplicity: "
@@ -42,6 +42,14 @@ def check_reference_atoms(loaded: LoadedCampaign, functions: Iterable[TaskFuncti
                 *place,
             )
     for symbol, multiplicity in asked.multiplicities.items():
+        if asked.elements is not None and symbol not in asked.elements:
+            raise loaded.source.error(
+                f"'multiplicities' names {symbol}, which is not among 'elements'; add it there, or "
+                "remove it here",
+                section,
+                "multiplicities",
+                symbol,
+            )
         electrons = NUMBER_OF[symbol]
         if (electrons - multiplicity + 1) % 2 or multiplicity - 1 > electrons:
             raise loaded.source.error(

@@ -1,4 +1,4 @@
-"""Whether this machine is an access point of OSG's, where masters and factories are forbidden."""
+"""Whether this machine is an OSG access point, where masters and factories are forbidden."""
 
 from wqmaster.factory import ospool
 from wqmaster.system.hosts import names_of_this_host

@@ -283,8 +283,8 @@ class BreakerMeter:
     def release(self) -> bool:
         """Let the run go on; return whether it was held.
 
-        Each time, it takes twice as many verdicts of the same cause to hold the run again, until
-        half of them are results.
+        Each time, twice as many verdicts of the same cause are needed to hold the run again. Once
+        half of them are results, the original number applies again.
         """
         if self._state is _State.CLOSED:
             return False

@@ -35,7 +35,7 @@ _RUNNER_SECONDS = 0.005
 _STAY_SHARE = 0.5
 # How many standard deviations above the median few tasks exceed.
 _DEVIATIONS = 2.0
-# In how many tasks the share of a slot is divided.
+# Into how many tasks a slot's share is divided.
 _SHARES_PER_SLOT = 2
 # How much a new task counts in the average size of a job's files.
 _NEW_SHARE = 0.1

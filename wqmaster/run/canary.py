@@ -100,7 +100,7 @@ class CanaryMeter:
             )
         reason = (
             f"waiting for the first {self._jobs} documents ({self._decided} have ended); the rest "
-            "follows by itself"
+            "then follows automatically"
         )
         return Hold(HoldKind.CANARY, reason, is_routine=True, retries_go_on=True)
 

@@ -37,7 +37,7 @@ class CollectorPart:
         if reason is None:
             return None
         command = (
-            "restore them, or stop this run, which keeps what has returned, and begin again: "
+            "restore them, or stop this run, which keeps what has returned, and start it again: "
             f"{self._again}"
         )
         return Hold(

@@ -110,7 +110,7 @@ def _needs(recipe: Recipe, engine: str, named: Path | None) -> factory.Needs:
     found = shutil.which(name)
     if named is None and found is None:
         raise EngineError(
-            f"there is no {name} on the PATH to copy; {choosing.INSTALL_ADVICE}, or name one with "
+            f"there is no {name} to copy on the PATH; {choosing.INSTALL_ADVICE}, or name one with "
             "'workers: {worker: PATH}'",
             code=ErrorCode.PROGRAM_MISSING,
         )
@@ -214,9 +214,10 @@ def check_own_workers(loaded: LoadedCampaign, option: str = "") -> None:
     first = None if loaded.service is not None else _lender(loaded)
     if first is None or Path(first) == loaded.source.path.absolute():
         return
+    command = f"{this_command()} factory {shlex.quote(first)} {option}".rstrip()
     raise CampaignError(
-        f"the campaign '{loaded.campaign.campaign}' is running on the workers of {first}; to give "
-        f"them the command: {this_command()} factory {shlex.quote(first)} {option}".rstrip(),
+        f"the campaign '{loaded.campaign.campaign}' is running on the workers of {first}; to apply "
+        f"the command to them: {command}",
         code=ErrorCode.WORKERS_SHARED,
     )
 

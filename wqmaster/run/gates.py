@@ -10,8 +10,8 @@ from wqmaster.run.progress import Progress
 
 # If more jobs than this are spooled, the collectors or the database lag behind.
 MAX_SPOOLED_JOBS = 5000
-# This many times as many may be spooled while the database is away. The master keeps a few hundred
-# bytes in memory for each.
+# While the database is away, that number is multiplied by this. The master keeps a few hundred
+# bytes in memory for each job.
 _FACTOR_IN_TROUBLE = 100
 
 

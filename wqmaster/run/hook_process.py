@@ -74,7 +74,7 @@ def post(url: str, event: bytes, timeout: float) -> str:
         with _limited(timeout), opener.open(request, timeout=timeout) as response:
             return f"the address answered with HTTP {response.status}"
     except urllib.error.HTTPError as error:
-        return f"the address refused it with HTTP {error.code}"
+        return f"the address refused the message with HTTP {error.code}"
     except TimeoutError:
         return f"the address did not answer within {timeout:.0f} s"
     except (OSError, ValueError) as error:

@@ -112,7 +112,7 @@ class Hosts:
         if on_trial or self._is_at_fault(name, host):
             kind, count = host.failures.most_common(1)[0]
             last = next(job.failure for job in task.jobs if job.failure is not None)
-            why = "the task with which it was tried failed" if on_trial else "one after another"
+            why = "the trial task failed" if on_trial else "one after another"
             self._shut(
                 name,
                 host,

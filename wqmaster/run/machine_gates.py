@@ -121,7 +121,7 @@ class DescriptorGate:
         if used + spare * factor <= soft:
             return None
         reason = (
-            f"{used:,} of {soft:,} descriptors are open, one for each worker and more; raise the "
-            "limit with 'ulimit -n', or use fewer workers"
+            f"{used:,} of {soft:,} file descriptors are open, at least one for each worker; "
+            "raise the limit with 'ulimit -n', or use fewer workers"
         )
         return Hold(HoldKind.DESCRIPTORS, reason)

@@ -25,7 +25,7 @@ METRICS = (
     Metric("failed_documents", "gauge", "Failed documents by failure class.", "class"),
     Metric("jobs_done_total", "counter", "Jobs of this run with a result."),
     Metric("jobs_failed_total", "counter", "Documents that failed in this run."),
-    Metric("attempts_failed_total", "counter", "Failed attempts that another one followed."),
+    Metric("attempts_failed_total", "counter", "Failed attempts that were followed by another."),
     Metric("jobs_per_second", "gauge", "Jobs that ended per second, over the last minute."),
     Metric("tasks", "gauge", "Tasks in the engine by state.", "state"),
     Metric("workers", "gauge", "Connected workers."),

@@ -81,7 +81,7 @@ class Outlet:
             if time.monotonic() < self._begun + _RESTART_SECONDS:
                 return
             log.error(
-                "%s (process %d) ended; it is started again (see %s)",
+                "%s (process %d) ended; restarting it (see %s)",
                 self._module,
                 self.process_id,
                 self._errors,

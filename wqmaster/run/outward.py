@@ -39,7 +39,7 @@ def hook_words(loaded: LoadedCampaign) -> list[str]:
         words[0] = str(loaded.source.path.parent.absolute() / words[0])
     if words and shutil.which(words[0]) is None:
         raise loaded.source.error(
-            f"the program '{words[0]}' does not exist or may not be executed",
+            f"the program '{words[0]}' does not exist or is not executable",
             *("notify", "command"),
             code=ErrorCode.PROGRAM_MISSING,
         )
@@ -110,8 +110,8 @@ class Numbers:
             self._outlet.close(0.0)
             why = said or f"its process does not start (see {logs / 'metrics.err'})"
             raise ServiceError(
-                f"the numbers for Prometheus cannot be served on port {settings.port} of "
-                f"127.0.0.1: {why}; name another one with 'metrics: {{port: N}}'",
+                f"the metrics for Prometheus cannot be served on port {settings.port} of "
+                f"127.0.0.1: {why}; choose another port with 'metrics: {{port: N}}'",
                 code=ErrorCode.PORT_IN_USE,
             )
         self._next = 0.0

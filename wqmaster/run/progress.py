@@ -388,7 +388,7 @@ def slowest(slow: Sequence[Slow]) -> str | None:
     first, more = slow[0], len(slow) - 1
     text = f"document {quoted(first.document)}"
     if first.jobs > 1:
-        text += f" and {_counted(first.jobs - 1, 'other')} of its task"
+        text += f" and {_counted(first.jobs - 1, 'other')} of this task"
     text += f" on {quoted(first.host)} for {duration(first.seconds)}"
     also = f"; {_counted(more, 'other task')} as well" if more else ""
     return f"slow: {text} (expected: {expectation(first.expected)}){also}"

@@ -89,7 +89,7 @@ class StorageGate:
             return Hold(
                 HoldKind.FOLDER,
                 f"another folder has taken the place of the campaign's folder {folder}",
-                command="move it away and put the former one back, or stop this run and begin "
-                f"again: {self._again}",
+                command="move it away and put the former one back, or stop this run and start "
+                f"it again: {self._again}",
             )
         return None

@@ -43,7 +43,7 @@ def _refused_url(url: str, command: str) -> str | None:
     if parts.scheme not in SCHEMES:
         return f"workers cannot fetch '{parts.scheme}' URLs; {nearest(parts.scheme, SCHEMES)}"
     if parts.username or parts.password:
-        return "all workers and their logs would see its user name or password"
+        return "its user name or password would be visible to all workers, and in their logs"
     if not parts.path.strip("/"):
         return "it has no file name; it must end with the name of the archive"
     if parts.scheme in ("https", "http", "ftp") and not parts.hostname:
@@ -122,7 +122,8 @@ def _module_sum(program: Program, command: str) -> str:
 def _inspected(loaded: LoadedCampaign, name: str, path: Path, commands: Iterable[str]) -> Contents:
     if not path.exists():
         raise loaded.source.error(
-            f"there is no archive {path}; make it with '{this_command()} software pack'",
+            f"there is no archive {path}; make it: {this_command()} software pack "
+            f"{shlex.quote(name)} --program PATH -o {shlex.quote(str(path))}",
             *("software", name, "archive"),
         )
     try:

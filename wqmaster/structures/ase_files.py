@@ -126,7 +126,9 @@ def _of_row(record: Record, database: Any, row_id: int, options: Options) -> Rec
         data = {str(name): value for name, value in dict(row.data).items()}
         for name in data.keys() & keys.keys():
             if known(name) in STATE_KEYS and data[name] != keys[name]:
-                raise Refused(f"its '{name}' is {keys[name]} in its keys, {data[name]} in its data")
+                raise Refused(
+                    f"its '{name}' is {keys[name]} in its keys, but {data[name]} in its data"
+                )
         title = str(keys.get("title", "") or keys.get("name", "") or data.get("title", ""))
         atoms = row.toatoms()
         try:
@@ -147,10 +149,13 @@ def read_trajectory(path: Path, options: Options) -> Iterator[Record]:
         StructureError: the file is not an ASE trajectory.
     """
     import ase.io.trajectory
+    from ase.io.ulm import InvalidULMFileError
 
     open_trajectory: Any = ase.io.trajectory.Trajectory
     try:
         images = open_trajectory(str(path))
+    except InvalidULMFileError as error:
+        raise StructureError(f"{path}: not an ASE trajectory") from error
     except Exception as error:
         raise StructureError(f"{path}: not an ASE trajectory: {error}") from error
     with images:

@@ -44,6 +44,7 @@ class Note(StrEnum):
 _REWORDED = {
     Note.HIGH_SPIN: "several radical centers and no multiplicity given: assumed high spin",
     Note.SEVERAL_FRAGMENTS: "several fragments in one record: placed in contact",
+    Note.LOOKALIKE: "a field that may be a charge or multiplicity was not used as one",
     Note.HAS_RESULTS: "the field of the campaign's results was imported with the document",
 }
 

@@ -157,4 +157,4 @@ def _read_v3000(found: Table, lines: list[str]) -> None:
                 else:
                     found.radicals[seen] = int(value)
     if seen != found.natoms:
-        raise Refused(f"it has {max(seen, 0)} atoms, its counts line says {found.natoms}")
+        raise Refused(f"it has {max(seen, 0)} atoms, but its counts line says {found.natoms}")

@@ -133,7 +133,9 @@ def _check_distances(places: Any) -> None:
     for count, place in enumerate(places[1:], start=1):
         nearest = min(((places[:count] - place) ** 2).sum(axis=1)) ** 0.5
         if nearest < _CLOSEST_ANGSTROM:
-            raise Refused(f"two atoms of the geometry that was built are {nearest:.2f} A apart")
+            raise Refused(
+                f"two atoms of the geometry that was built are only {nearest:.2f} Angstrom apart"
+            )
 
 
 def _mmff(molecule: Any) -> None:

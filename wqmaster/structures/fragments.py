@@ -90,6 +90,7 @@ def check_contact(molecule: Any) -> None:
             gap = float(_gaps(places, radii, fragment, others).min())
             if gap > _LARGEST_GAP:
                 raise Refused(
-                    f"a fragment of the geometry that was built is {gap:.1f} A out of contact with"
-                    " the others; provide a geometry, or import each fragment separately"
+                    f"a fragment of the geometry that was built is {gap:.1f} Angstrom too far from "
+                    "the others to be in contact; provide a geometry, or import each fragment "
+                    "separately"
                 )

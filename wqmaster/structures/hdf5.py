@@ -96,7 +96,7 @@ def _implied(smiles: str, row: Row) -> Implied:
         raise Refused(f"RDKit cannot read its SMILES: {smiles[:40]!r}")
     atoms = list(Chem.AddHs(molecule).GetAtoms())
     if Counter(atom.GetAtomicNum() for atom in atoms) != Counter(row.numbers.tolist()):
-        raise Refused("its SMILES has other atoms than its 'atomic_numbers'")
+        raise Refused("the atoms of its SMILES differ from its 'atomic_numbers'")
     radicals = sum(atom.GetNumRadicalElectrons() for atom in atoms)
     charge = sum(atom.GetFormalCharge() for atom in atoms)
     source = "formal charges of its SMILES"

@@ -92,7 +92,7 @@ def rows_of(path: Path) -> Iterator[Row]:
                     break
         if not found:
             raise StructureError(
-                f"{path}: none of its groups is one of a data set; a group has 'coord' and "
+                f"{path}: none of its groups has the layout of a data set; a group has 'coord' and "
                 "'numbers' (AIMNet), 'coordinates' and 'species' or 'numbers' (TorchANI), "
                 "'conformations' and 'atomic_numbers' (SPICE), or 'coordinates' and "
                 "'atomic_numbers' (ANI)"
@@ -130,7 +130,7 @@ def _rows(
     shape = fixed.shape if mapped else group[elements].shape
     if shape != expected:
         raise ValueError(
-            f"'{elements}' is of shape {shape}, but '{coordinates}' of shape {places.shape}"
+            f"'{elements}' has the shape {shape}, but '{coordinates}' has {places.shape}"
         )
     if layout == "aimnet" and name.isdecimal() and int(name) != atoms:
         raise ValueError(f"its molecules have {atoms} atoms, but its name stands for {int(name)}")
@@ -139,7 +139,7 @@ def _rows(
     rowwise = [key for key in others if key not in _OF_GROUP and group[key].ndim]
     for key in rowwise:
         if len(group[key]) != count:
-            raise ValueError(f"'{key}' has {len(group[key])} rows, but '{coordinates}' {count}")
+            raise ValueError(f"'{key}' has {len(group[key])} rows, but '{coordinates}' has {count}")
     shared = {key: _plain(group[key][()]) for key in others if key not in rowwise}
     numbers = fixed if per_row or mapped else _numbers(group[elements][()])
     block = max(1, _BLOCK_BYTES // max(1, 24 * atoms))

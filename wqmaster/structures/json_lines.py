@@ -9,6 +9,7 @@ from typing import Any
 from bson import Regex, json_util
 
 from wqmaster.campaign.base import as_written
+from wqmaster.campaign.wording import plain_json
 from wqmaster.jobs.molecule import lookup
 from wqmaster.structures.base import Note, Options, Record, Refused, put
 from wqmaster.structures.files import numbered_lines, text_of
@@ -36,7 +37,7 @@ def read(path: Path, options: Options) -> Iterator[Record]:
         except (ValueError, TypeError, RecursionError) as error:
             why = str(error)
             if isinstance(error, json.JSONDecodeError):  # its line number is always 1
-                why = f"{error.msg} (column {error.colno})"
+                why = f"{plain_json(error)} (column {error.colno})"
             record.refuse(f"invalid JSON: {why}")
             found = _ID.search(raw)
             record.title = text_of(found[1]) if found else ""

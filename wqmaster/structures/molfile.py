@@ -173,13 +173,15 @@ def _molecule(block: str, table: Table) -> Any:
     if found is None:
         raise Refused(f"RDKit cannot read it: {reason()}")
     if found.GetNumAtoms() != table.natoms:
-        raise Refused(f"it has {found.GetNumAtoms()} atoms, its counts line says {table.natoms}")
+        raise Refused(
+            f"it has {found.GetNumAtoms()} atoms, but its counts line says {table.natoms}"
+        )
     if not table.natoms:
         raise Refused("it has no atoms")
     for atom in found.GetAtoms():
         if atom.GetAtomicNum() == 0 or atom.HasQuery():
             name = atom.GetPropsAsDict().get("dummyLabel") or atom.GetSymbol()
-            raise Refused(f"atom {atom.GetIdx() + 1} ({name}) is not of a specific element")
+            raise Refused(f"atom {atom.GetIdx() + 1} ({name}) is not a specific element")
     kinds = {group.GetProp("TYPE") for group in Chem.GetMolSubstanceGroups(found)}
     if kinds & _POLYMERS:
         raise Refused("it is a polymer or a mixture of unknown composition, not a molecule")

@@ -159,7 +159,7 @@ def _fill(record: Record, smiles: str, fields: Mapping[str, Any], options: Optio
         raise Refused(f"{smiles[:60]!r} is not valid SMILES{f': {why}' if why else ''}")
     for atom in molecule.GetAtoms():
         if atom.GetAtomicNum() == 0:
-            raise Refused(f"{smiles[:60]!r} has an atom that is not of a specific element")
+            raise Refused(f"{smiles[:60]!r} has an atom that is not a specific element")
     document: Document = {"smiles": smiles}
     if record.title:
         document["title"] = record.title

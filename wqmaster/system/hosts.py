@@ -17,6 +17,18 @@ def names_of_this_host() -> tuple[str, ...]:
     return (name,) if "." in name else tuple(dict.fromkeys((name, socket.getfqdn())))
 
 
+def loopback_address(host: str) -> str | None:
+    """An address of `host` if it has only such that no other machine can reach, otherwise None."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return None
+    addresses = [str(entry[4][0]).partition("%")[0] for entry in found]
+    if not all(ipaddress.ip_address(address).is_loopback for address in addresses):
+        return None
+    return addresses[0]
+
+
 def numeric(host: str) -> str:
     """The IPv4 address of `host`, or `host` itself if other machines could not use the address.
 

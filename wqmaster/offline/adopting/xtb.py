@@ -137,7 +137,8 @@ def differences(stated: Mapping[str, Any], function: str) -> Iterator[str]:
     kinds = sorted({_KINDS[flag] for flag in flags if flag in _KINDS}) or ["singlepoint"]
     wanted = function.rpartition(".")[2]
     if kinds != [wanted]:
-        yield f"it is a run of {' and '.join(kinds)}, and the step one of {wanted}"
+        shown = " and ".join(f"'{kind}'" for kind in kinds)
+        yield f"the output is of {shown}, but the step is '{wanted}'"
     others = [flag for flag in flags if flag not in _KINDS and flag not in _STATED]
     if others:
         yield f"the output also has the arguments '{' '.join(others)}'"

@@ -178,7 +178,7 @@ def _judge(recipe: Recipe, noise: Noise, what_to_do: str) -> None:
         details += f"; {refused(noise)}"
     raise LabelNoise(
         f"{where}: the labels are noisier than 'stop_above: {asked.stop_above}' accepts: force "
-        f"components are wrong by {mean.value:.3g} meV/Angstrom on average ({details}); "
+        f"components are off by {mean.value:.3g} meV/Angstrom on average ({details}); "
         f"{what_to_do}; to go on with this noise: {this_command()} run {recipe.loaded.typed} "
         "--no-audit"
     )

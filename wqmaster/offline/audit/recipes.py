@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from wqmaster.campaign.base import as_written, nearest
-from wqmaster.campaign.wording import plain_yaml
+from wqmaster.campaign.wording import yaml_fault
 from wqmaster.datasets.labels import Labels
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError
@@ -128,8 +128,10 @@ def _read(path: Path) -> dict[str, Any]:
     Raises:
         CampaignError: the file cannot be read, or is not a mapping of names.
     """
+    loader: yaml.SafeLoader | None = None
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
+        found = loader.get_single_data()
     except OSError as error:
         raise CampaignError(
             f"{path}: the file cannot be read: {error.strerror or error}",
@@ -138,8 +140,8 @@ def _read(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
         why, place = str(error), str(path)
         if isinstance(error, yaml.MarkedYAMLError):
-            why, mark = plain_yaml(error), error.problem_mark or error.context_mark
-            place += f":{mark.line + 1}" if mark else ""
+            line, why = yaml_fault(error, loader)
+            place += f":{line}"
         raise CampaignError(
             f"{place}: invalid YAML: {why}", code=ErrorCode.CAMPAIGN_NOT_YAML
         ) from error
@@ -153,9 +155,10 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _named(tighter: str, name: str, ready: Mapping[str, Change]) -> Change:
     if name not in ready:
+        if name == tighter and ("/" in name or Path(name).suffix):
+            raise CampaignError(f"there is no file '{tighter}' with tighter options")
         raise CampaignError(
-            f"'{tighter}': there is no such file, and '{name}' is not a tighter setting of the "
-            f"step; {nearest(name, ready)}"
+            f"'{name}' is neither a file nor a tighter setting of the step; {nearest(name, ready)}"
         )
     return ready[name]
 

@@ -38,7 +38,8 @@ class Single:
     """The effect of one setting on the worst structures."""
 
     name: str
-    # The differences from the tighter calculation: those of the labels, and with this setting.
+    # Differences from the tighter calculation: of the labels, and of a calculation in which this
+    # setting alone is tighter.
     differences: Sequence[tuple[Difference, Difference]]
 
     @property

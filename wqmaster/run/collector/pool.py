@@ -166,7 +166,7 @@ class Collectors:
         many = "no collector is running" if not self._processes else "a collector has ended"
         return (
             f"{many}: {self._refusal or self._why} (log: {self._errors}); returned jobs stay in "
-            f"the spool, and the next start is at {self._next_start}"
+            f"the spool, and collectors are started again at {self._next_start}"
         )
 
     @property

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from pymongo.errors import OperationFailure, PyMongoError
 
+from wqmaster.campaign.service import show_command
 from wqmaster.database.orders import Answer, Block, Command, CommandStore, Orders, Verb
 from wqmaster.database.reasons import reason
 from wqmaster.error_codes import ErrorCode
@@ -266,7 +267,7 @@ class Control:
             steering.engine.unblock_host(host)
             message = f"{host} gets tasks again" if was else f"{host} was not blocked"
             return Answer(True, message, {"host": host, "was_blocked": was})
-        more = "" if known else "; no task of this run has ended on a host of this name"
+        more = "" if known else "; no task of this run has ended on a host with this name"
         if steering.engine.port is None:
             more = "; all jobs run on this machine, though"
         until = how_long(command.arguments)
@@ -277,8 +278,8 @@ class Control:
             folder = self._recipe.loaded.source.path.parent
             return Answer(
                 True,
-                "the service takes up a changed campaign file by itself, within seconds; whether "
-                f"it refused one: {this_command()} status {folder}",
+                "the service takes up a changed campaign file by itself within seconds; to see "
+                f"whether it was refused: {show_command(folder)}",
             )
         if self._reloader is None:
             why = "this part of the run cannot take changes; reload when it is over"

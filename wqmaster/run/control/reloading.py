@@ -31,9 +31,9 @@ _MAY_CHANGE: dict[str, tuple[str, ...] | None] = {
 # Why a section may not change, after "because".
 _WHY = {
     "campaign": "it is the name of the campaign's records",
-    "campaign_config": "it decides what is computed and stored",
-    "submit": "it decides what is fetched of each document",
-    "molecule": "it decides what is computed",
+    "campaign_config": "it determines what is computed and stored",
+    "submit": "it determines what is fetched of each document",
+    "molecule": "it determines what is computed",
     "database": "results would be in two places",
     "software": "workers already have these programs",
     "engine": "the engine is running",

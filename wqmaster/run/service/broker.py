@@ -79,7 +79,7 @@ class Broker:
     # --- campaigns ---------------------------------------------------------------------------
 
     def add(self, order: Order) -> None:
-        """Run another campaign, or one that has ended once more."""
+        """Run another campaign, or rerun one that has ended."""
         before = self.seats.get(order.name)
         if before is not None and before.child is not None:
             before.child.close()  # it has said its last word, and released its locks
@@ -129,7 +129,7 @@ class Broker:
         return all(seat.ended and seat.child is None for seat in self.seats.values())
 
     def overview(self) -> tuple[EngineStats, list[Sent]]:
-        """The state of the engine half a second ago at most, and the tasks that workers had."""
+        """The state of the engine at most half a second ago, and the tasks that workers had."""
         return self._overview
 
     # --- the loop ----------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from wqmaster.run.spool import Spool
 
 
 class Examine(BaseModel):
-    """The question whether a file is a valid campaign."""
+    """The question of whether a file is a valid campaign."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -36,7 +36,7 @@ class Examine(BaseModel):
 
 
 class Look(BaseModel):
-    """The question whether a campaign that had come to its end has anything to do again."""
+    """The question of whether a campaign that had come to its end has anything to do again."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -49,9 +49,11 @@ class Examining:
                 asked, self._asked = self._asked, None
                 yield asked, Answer.model_validate_json(lines[0])
             elif not alive or time.monotonic() > self._until:
-                why = "took too long" if alive else f"crashed (log: {self._errors})"
+                why = "reading it took too long"
+                if not alive:
+                    why = f"the process that reads it crashed (log: {self._errors})"
                 path = self._asked.start.path
-                yield self._asked, Answer(path=path, error=f"{path}: its examination {why}")
+                yield self._asked, Answer(path=path, error=f"{path}: {why}")
                 self._asked = None
                 self.close()
         self._next()

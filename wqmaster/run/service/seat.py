@@ -179,7 +179,7 @@ class Seat:
     def kill(self, why: str) -> None:
         """End the process, which is faulty."""
         if self.child is not None:
-            log.error("%s: its process %s; it is ended and started again", self.name, why)
+            log.error("%s: its process %s; the service is restarting it", self.name, why)
             self.error = f"its process {why}"
             self.child.kill()
             self._leaves_by = time.monotonic()

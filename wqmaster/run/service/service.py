@@ -88,7 +88,8 @@ class Service:
         workforce = self._broker.workforce
         connect = workforce.how_to_connect
         hint = f"; start workers with: {connect}" if connect else ""
-        return f"engine {workforce.name} ({workforce.why}){hint}"
+        empty = "" if self._shared.found() else "; there is no campaign file yet"
+        return f"engine {workforce.name} ({workforce.why}){hint}{empty}"
 
     def rescan(self) -> None:
         """Look now at the files, and at the campaigns that have ended."""

@@ -42,7 +42,7 @@ class ServiceFileWatch:
         try:
             now = load_service(path)
         except CampaignError as error:
-            return f"{error.message}; the service goes on with the {path.name} that it has read"
+            return f"{error.message}; the service continues with the {path.name} that it has read"
         if now.file == self._service.file:
             return None
         return f"{path} has changed; restart the service to apply the change"

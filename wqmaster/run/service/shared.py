@@ -81,7 +81,7 @@ class Shared:
         if campaign.workers.on_this_machine and seen:
             return (
                 f"it uses the environment variable '{seen[0]}', which the service's workers can "
-                "see; restart the service, so that they cannot"
+                "see; restart the service to hide it from them"
             )
         return None
 

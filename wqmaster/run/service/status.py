@@ -23,7 +23,7 @@ def published(folder: Path) -> dict[str, Any]:
         found = json.loads((folder / SERVICE_FOLDER / STATUS_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         how = f"{this_command()} serve {shlex.quote(str(folder))}"
-        what = f"was never served; to serve its campaigns: {how}"
+        what = f"has never been served; to serve its campaigns: {how}"
         if not (folder / SERVICE_FILE).exists():
             what = f"is not a service; to make it one, write a {SERVICE_FILE}, then: {how}"
             file = _served_file(folder)

@@ -36,6 +36,7 @@ def unit_of(shared: Shared, paths: Sequence[Path], *, grace: float, audits: bool
         f"For the computer: save it as /etc/systemd/system/{name}.service, with User= below",
         f"    [Service], then: systemctl daemon-reload && systemctl enable --now {name}",
         f"Reload: systemctl reload {name}; drain and end: systemctl stop {name}",
+        "    (with --user after systemctl, if it runs for one user)",
     ]
     if file is not None:
         variables = ", ".join(sorted(shared.hidden))

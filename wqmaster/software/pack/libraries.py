@@ -114,7 +114,7 @@ def loaded(programs: Sequence[Path], beside: Sequence[Path] = ()) -> Loaded:
             said = ask(words, environ, seconds=_LDD_TIMEOUT_SECONDS, errors="dropped")
         except FileNotFoundError:
             raise WqmasterError(
-                "'ldd', which finds the libraries of a program, is not in the PATH",
+                "'ldd', which finds the libraries of a program, is not on the PATH",
                 code=ErrorCode.PROGRAM_MISSING,
             ) from None
         if said.code is None:

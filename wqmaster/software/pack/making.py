@@ -25,7 +25,7 @@ from wqmaster.software.pack import contents as packed
 from wqmaster.software.pack.contents import MANIFEST, Contents, Entry, PackError
 from wqmaster.software.pack.libraries import brings_glibc, glibc_needed
 from wqmaster.software.pack.proof import Proof, Where, prove
-from wqmaster.system.glibc import too_old
+from wqmaster.system.glibc import in_words, includes_most_hosts, too_old
 from wqmaster.system.programs import ask
 from wqmaster.tasks.program import Trial
 from wqmaster.tasks.programs import program_called
@@ -210,16 +210,15 @@ def glibc_of(archive: Path) -> tuple[int, ...] | None:
 
 
 def too_new(glibc: Sequence[int]) -> str | None:
-    """A warning that OSG machines are too old for this glibc version, or None if they are not."""
+    """A warning that Enterprise Linux is too old for this glibc version, or None if it is not."""
     lacking = too_old(tuple(glibc))
     if not lacking:
         return None
-    shown = " and ".join(map(str, lacking))
+    which = ", which most OSPool hosts run," if includes_most_hosts(lacking) else ""
     has = "has" if len(lacking) == 1 else "have"
     return (
-        f"Enterprise Linux {shown}, which most hosts of OSG run, {has} an older glibc; there the "
-        "program starts only in a container ('workers: {image: ...}'), or if it was built for an "
-        "older Linux"
+        f"{in_words(lacking)}{which} {has} an older glibc; there the program starts only in a "
+        "container ('workers: {image: ...}'), or if it was built for an older Linux"
     )
 
 

@@ -175,7 +175,7 @@ def prove(archive: Path, command: str, trial: Trial, wanted: Where | None = None
         raise ProofFailed(f"{' '.join(called)} does not run {TOLD[where]}: {why}{lacks}{hint}")
     note = None
     if trial.says is None:
-        how = f" and exit code {code}" if code else ""
+        how = f", and it exited with code {code}" if code else ""
         note = f"only '{' '.join(called)}' was run{how}; test what you need with --run 'ARGUMENTS'"
     note = "; ".join(filter(None, (note, strays))) or None
     meant = next((line for line in text.splitlines() if _matches(line, trial)), "").strip()
