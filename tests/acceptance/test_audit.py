@@ -88,7 +88,7 @@ def test_a_coarse_grid_is_stopped_by_its_audit_and_a_fine_one_passes(
     # The direct calculations converge a little further.
     assert found["noise"]["energy_mean"]["value"] == pytest.approx(energy, rel=1e-3)
     assert found["noise"]["force_mean"]["value"] == pytest.approx(force, rel=1e-3)
-    assert f"wrong by {found['noise']['force_mean']['value']:.3g} meV/Angstrom" in errors
+    assert f"off by {found['noise']['force_mean']['value']:.3g} meV/Angstrom" in errors
     assert {one["name"]: round(one["removes"], 1) for one in found["settings"]} == {
         "grid": 1.0,
         "conv_tol": 0.0,

@@ -73,6 +73,7 @@ def test_check_counts_and_prints_the_first_job_and_runs_nothing(
         "done": 1,
         "failed": 0,
         "stale": 0,
+        "failed_with_other_recipe": 0,
         "molecules": {"selected": 3, "usable": 3, "complete": True, "unusable": {}},
         "warnings": [],
         "notes": [
@@ -335,6 +336,7 @@ def test_before_the_first_run_all_documents_are_pending_and_none_failed(
         "partly_done": {},
         "recipe_mismatch": None,
         "stale": 0,
+        "failed_with_other_recipe": 0,
         "warned": 0,
         "master": None,
         "control": {"pause": None, "blocks": []},
