@@ -43,6 +43,7 @@ test: lint ## run the linters and all tests, with coverage (./shell coverage rep
 
 hooks: ## run the linters before each commit: git calls pre-commit in this checkout's environment
 	./shell pre-commit validate-config
+	mkdir -p "$$(git rev-parse --git-path hooks)"
 	printf '#!/bin/sh\n# Written by make hooks.\nexec ./shell pre-commit hook-impl --config=.pre-commit-config.yaml --hook-type=pre-commit --hook-dir="$$(dirname "$$0")" -- "$$@"\n' > "$$(git rev-parse --git-path hooks)/pre-commit"
 	chmod 755 "$$(git rev-parse --git-path hooks)/pre-commit"
 
