@@ -57,8 +57,26 @@ def test_many_workers_that_arrive_each_are_fed_gradually(tmp_path: Path) -> None
     assert sizes(tmp_path).hungry(stats) == 0
 
 
+@pytest.mark.parametrize(("seconds", "reserve"), [(0.0, 100), (0.1, 100), (60.0, 34), (5000.0, 1)])
+def test_of_long_tasks_only_as_many_wait_as_soon_end(
+    tmp_path: Path, seconds: float, reserve: int
+) -> None:
+    """Of 1,000 slots, 17 per second become free if tasks take a minute."""
+    stats = Stats(1000, 10**9, 10**9, tasks_on_workers=1000)
+    assert sizes(tmp_path, seconds=seconds).hungry(stats) == reserve
+
+
+def test_of_tasks_that_have_all_returned_the_times_are_forgotten(tmp_path: Path) -> None:
+    found = sizes(tmp_path, seconds=0.1)
+    for _ in range(10):
+        found.add(Task("t", 1, 60, seconds=0.7))
+    for seconds in (0.1, *[0.7] * 10):
+        found.remove(Task("t", 1, 60, seconds=seconds))
+    assert found.hungry(Stats(4, 10**6, 10**6, tasks_on_workers=4)) == 10
+
+
 def test_without_workers_a_few_tasks_wait(tmp_path: Path) -> None:
-    assert sizes(tmp_path, memory=100).hungry(Stats()) == 10
+    assert sizes(tmp_path, memory=100, seconds=60.0).hungry(Stats()) == 10
 
 
 @dataclass

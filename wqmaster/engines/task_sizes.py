@@ -1,5 +1,6 @@
 """The sizes of a manager's tasks: how many more workers can take, and which fit no worker."""
 
+import math
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -10,6 +11,10 @@ from wqmaster.jobs.job import Task
 
 # How many tasks wait for a worker at most.
 MAX_WAITING_TASKS = 1000
+# The reserve that waits although all workers are busy, within limits: so many tasks end within this
+# time, in which the master can submit others.
+_RESERVE_SECONDS = 2.0
+_MIN_RESERVE_TASKS, _MAX_RESERVE_TASKS = 10, 100
 # How long workers can be idle while tasks wait before the engine reports the problem. If hosts are
 # blocked, the reason is known.
 IDLE_WORKERS_TIMEOUT_SECONDS = 30.0
@@ -25,6 +30,7 @@ class TaskSizes:
         self._setting = setting
         self._sizes: Counter[tuple[int, int, int]] = Counter()
         self._last = (1, 0, 0)
+        self._seconds = 0.0  # how long all tasks are expected to take; unknown times are left out
         self._idle_since = time.monotonic()
 
     def _of(self, task: Task) -> tuple[int, int, int]:
@@ -36,13 +42,17 @@ class TaskSizes:
         """Count a submitted task."""
         self._last = self._of(task)
         self._sizes[self._last] += 1
+        self._seconds += task.seconds
 
     def remove(self, task: Task) -> None:
         """Forget a task that was returned or canceled."""
         size = self._of(task)
         self._sizes[size] -= 1
+        self._seconds -= task.seconds
         if self._sizes[size] <= 0:
             del self._sizes[size]
+        if not self._sizes:
+            self._seconds = 0.0  # without the rounding errors of all tasks
 
     @property
     def least(self) -> tuple[int, int, int]:
@@ -58,16 +68,22 @@ class TaskSizes:
 
         `overtaken` waiting tasks do not count, since the new ones go before them.
 
-        The reserve is a tenth of what all workers can take, but at least 10 and at most 100 tasks.
-        A long queue is expensive, since Work Queue's manager scans all of it for each task that it
-        sends to a worker (0.4 ms per task with 4 waiting, 6.8 ms with 1,000).
+        The reserve is a tenth of what all workers can take, but at least 10 and at most 100 tasks,
+        and no more than are expected to end soon. A long queue is expensive, since Work Queue's
+        manager scans all of it for each task that it sends to a worker (0.4 ms per task with 4
+        waiting, 6.8 ms with 1,000). And TaskVine's manager (7.14.5) rotates its queue each time
+        that no worker is free (send_one_task of vine_manager.c), so that a task of high priority,
+        or a long one, can come after all that wait.
         """
         total = (stats.total_cores, stats.total_memory, stats.total_disk)
         slots = min(
             (have // asked for have, asked in zip(total, self.least, strict=True) if asked),
             default=0,
         )
-        reserve = min(100, max(10, slots // 10))
+        reserve = min(_MAX_RESERVE_TASKS, max(_MIN_RESERVE_TASKS, slots // 10))
+        seconds = self._seconds / max(1, self._sizes.total())
+        if seconds > 0 and slots:
+            reserve = min(reserve, math.ceil(_RESERVE_SECONDS * slots / seconds))
         idle = max(0, slots - stats.tasks_on_workers)
         return int(max(0, min(MAX_WAITING_TASKS, reserve + idle) - stats.tasks_waiting + overtaken))
 

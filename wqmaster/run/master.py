@@ -237,7 +237,7 @@ class Master:
         while hungry > 0 and time.monotonic() < until and not self.stopping:
             room = self._gates.room()
             slots = self.progress.stats.cores // self._campaign.resources.cores
-            size = self._bundling.count(self._campaign.bundle, self.progress.pending, slots)
+            size = self._bundling.count(self._campaign.bundle, self.progress.unsent, slots)
             fed = [] if room.is_full else self._fed(room.size(size), room.new, is_there)
             self.progress.limit_left = self._feed.left
             if not fed:

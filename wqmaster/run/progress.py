@@ -198,6 +198,11 @@ class Progress:
         return None if self.left is None else max(0, self.left - self.running - self.spooled)
 
     @property
+    def unsent(self) -> int | None:
+        """Documents that are still to be sent for the first time; None if not counted."""
+        return None if self.left is None else max(0, self.left - self.sent - self.spooled)
+
+    @property
     def speed(self) -> float:
         """The average rate of this run in jobs per second, including failed jobs."""
         return self.computed / self.seconds if self.seconds else 0.0
