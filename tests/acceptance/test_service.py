@@ -93,8 +93,10 @@ class Group:
         return Counter(self.ran.read_text().splitlines())
 
     def logs(self) -> list[str]:
-        """The logs of all processes."""
-        return [f"{one}:\n{one.read_text()}" for one in sorted(self.folder.glob("**/logs/*.log"))]
+        """What the database and the logs of all processes hold about failed attempts."""
+        logs = sorted(self.folder.glob("**/logs/*.log"))
+        attempts = [str(one) for one in self.campaigns.failures.find()]
+        return [*attempts, *(f"{one}:\n{one.read_text()}" for one in logs)]
 
     def status(self) -> dict[str, Any]:
         """What the service publishes; {} before it does."""
