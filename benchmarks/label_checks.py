@@ -1,17 +1,18 @@
 """Measure how well the checks find inaccurate forces in a published data set.
 
-    python benchmarks/label_checks.py FILE... [--forces NAME] [--reference NAME] [--unit UNIT]
+    python benchmarks/label_checks.py FILE... [--energy NAME] [--forces NAME] [--reference NAME]
+        [--unit UNIT]
 
-Each FILE is in extended XYZ format and has two sets of forces: those of the data set, and forces
-that were recomputed with better settings. The checks, which see only the former, rank the
+Each FILE is in extended XYZ format and has the data set's energies and two sets of forces: its own,
+and forces recomputed with better settings. The checks, which do not see the latter, rank the
 structures, and this ranking is compared with the error of the forces. AUC is the probability that a
 structure of the worst tenth is ranked above one of the others: 1 is perfect, 0.5 is chance.
 
 Public files are in the repository water-ice-group/datasets_dft_accuracy of Kuryla et al., J. Chem.
 Phys. 163, 224313 (2025), folder force_discrepancies: 1,000 structures each of AIMNet2, Transition1x
 and others. No limit was fitted to them. "rigid part" (`wqmaster.checks.forces.rigid_part`) is the
-part of the error that a set of forces shows by itself; it was chosen for this meaning, and only
-then found to rank AIMNet2's structures best.
+part of the error that is visible in the forces alone; it was chosen for that reason, and only then
+found to rank AIMNet2's structures best.
 """
 
 import argparse

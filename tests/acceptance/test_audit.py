@@ -19,7 +19,7 @@ MOLECULES = {
     "water": ([8, 1, 1], [[0.0, 0.0, 0.0], [0.0, 0.0, 0.96], [0.93, 0.0, -0.24]]),
 }
 LEVEL: dict[str, Any] = {"xc": "pbe", "basis": "sto-3g"}
-# The tighter recipe of PySCF for grid levels 1 and 3.
+# What `wqmaster.tasks.pyscf.tighter` makes of grid level 1, apart from conv_tol.
 TIGHT: dict[str, Any] = {**LEVEL, "grid": 5, "density_fit": False}
 
 

@@ -90,7 +90,7 @@ def test_check_smoke_doctor_parse_and_failures_know_the_program(
         (MODULE.replace('VERSION = "1"', ""), "lacks VERSION"),
         (
             MODULE.replace("sys.modules[__name__]", '"no_such_parsers"'),
-            "'no_such_parsers' fails to import",
+            "'no_such_parsers' cannot be imported",
         ),
     ],
 )

@@ -100,7 +100,7 @@ def test_parsers_that_cannot_be_imported_are_named(
     for words in (("check", path), ("parse", "--program", "springy", "a.out")):
         cli(*words, code=2)
         (found,) = cli.errors.splitlines()
-        assert "fails to import: invalid syntax" in found
+        assert "cannot be imported: invalid syntax" in found
         assert f"(wqmaster/parsers/springy/values.py, line {line})" in found
 
 

@@ -355,7 +355,7 @@ def test_files_are_taken_up_changed_and_taken_out(group: Group) -> None:
     wait_until(lambda: group.row("a")["state"] == "stopping")
     gate.touch()
     wait_until(lambda: not group.row("a"))
-    assert len(group.done("a")) == 2
+    assert len(group.done("a")) == 2, group.logs()
     wait_until(lambda: len(group.done("b")) == 40)
     assert set(group.runs().values()) == {1}
     serving.send_signal(signal.SIGTERM)

@@ -41,7 +41,7 @@ class Writes(Protocol):
 
 
 class Oplog:
-    """Counts writes in the oplog of a replica set, whatever its client says."""
+    """Counts writes in the oplog of a replica set, no matter what the clients were told."""
 
     def __init__(self, client: Client, campaigns: Sequence[Campaign]) -> None:
         self._oplog = client["local"]["oplog.rs"]

@@ -148,7 +148,7 @@ class Soak:
             time.sleep(0.5)
 
     def end(self) -> None:
-        """Wait for all results, and end the service."""
+        """Wait for all results, within limits, and end the service."""
         deadline = time.monotonic() + _END_SECONDS
         while not self.judge.is_done and time.monotonic() < deadline:
             self.system.watch(lambda: False)

@@ -213,7 +213,7 @@ class System:
         with contextlib.suppress(AssertionError):
             wait_until(lambda: not processes.all_of(self.folder), _END_SECONDS)
         if self._mounted:
-            # What a failed run leaves is to be read afterwards.
+            # Unmounting would lose the files, and those of a failed run are worth examining.
             kept = self.folder / "group.kept"
             shutil.copytree(
                 self.home, kept, ignore=shutil.ignore_patterns("*.sock", "filler", "outputs.tar")

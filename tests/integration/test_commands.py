@@ -112,7 +112,7 @@ def test_a_master_that_begins_meanwhile_gets_the_command_and_the_client_its_answ
     store: Store, campaigns: Campaigns
 ) -> None:
     store.presence.lock("one", {})
-    # The master runs on another machine, so that only its heartbeat shows that it lives.
+    # The master seems to run on another machine, so only its heartbeat shows that it is alive.
     entries = campaigns.documents.database["wqmaster.campaigns"]
     elsewhere = {"lock.host": "elsewhere", "lock.boot": "another"}
     entries.update_one({"_id": "test"}, {"$set": elsewhere})

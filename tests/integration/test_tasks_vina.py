@@ -517,7 +517,11 @@ def refused(software: Software, wanted: Dock, **fields: Any) -> str:
         ("ENDBRANCH   2   3\n", "", "line 9: 'TORSDOF 1' does not belong here"),
         ("ENDBRANCH   2   3", "ENDBRANCH   2   4", "line 9: ENDBRANCH does not match BRANCH 2 3"),
         ("BRANCH   2   3\n", "BRANCH   9   3\n", "line 6: BRANCH begins at atom 9"),
-        ("BRANCH   2   3", "BRANCH   2   8", "this BRANCH does not contain its atom 8"),
+        (
+            "BRANCH   2   3",
+            "BRANCH   2   8",
+            "the BRANCH that ends here does not contain its atom 8",
+        ),
         ("BRANCH   2   3\n", "BRANCH   2\n", "line 6: a BRANCH needs the numbers of two atoms"),
         ("REMARK", "MODEL 1\nREMARK", "line 1: a ligand has no MODEL"),
         ("REMARK", "NAME x\nREMARK", "line 1: 'NAME x' does not belong here"),

@@ -315,7 +315,7 @@ def test_frequencies_of_a_partial_hessian() -> None:
 def test_vibrations_that_resemble_rotations_are_refused() -> None:
     found = of(vibrating(WATER, [-3.0, 0.1, 0.4, 2.0, 5.5, 7.0, 1600.0, 3600.0, 3700.0]))
     for parser in (orca.frequencies, orca.normal_modes, orca.ir_intensities):
-        with pytest.raises(ParseError, match=r"begin with 0 values of 0\.00 instead of 6"):
+        with pytest.raises(ParseError, match=r"leading frequencies of 0\.00 is 0 instead of 6"):
             parser(found)
 
 

@@ -152,7 +152,7 @@ def test_an_invalid_declaration_is_named(own: Module, old: str, new: str, said: 
     ("needs", "said"),
     [
         ("NEED = {}", "the module 'tallying.needs' has no NEEDS"),
-        ("import no_such_module", "fails to import: ModuleNotFoundError"),
+        ("import no_such_module", "cannot be imported: ModuleNotFoundError"),
         (
             "NEEDS = {'energie': ('scf',)}",
             "not one of its parsers; did you mean 'energy'?",

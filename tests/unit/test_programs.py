@@ -52,7 +52,7 @@ def test_a_package_registers_a_program(installed: Path) -> None:
 
 @pytest.mark.parametrize(
     ("module", "said"),
-    [("PROGRAM = 1\n", "is not a wqmaster.tasks.Program"), ("1 / 0\n", "fails to import")],
+    [("PROGRAM = 1\n", "is not a wqmaster.tasks.Program"), ("1 / 0\n", "cannot be imported")],
 )
 def test_a_registered_object_must_be_a_program(module: str, said: str, installed: Path) -> None:
     install(installed, "broken_package", "broken = broken_package:PROGRAM", module)
@@ -86,5 +86,5 @@ def test_an_executable_is_recognized_by_its_name() -> None:
 def test_a_name_that_is_not_known_has_a_nearest_one() -> None:
     with pytest.raises(ValueError, match=r"unknown program 'xbt'.*; did you mean 'xtb'\?$"):
         program_named("xbt")
-    with pytest.raises(ValueError, match="'nowhere' fails to import"):
+    with pytest.raises(ValueError, match="'nowhere' cannot be imported"):
         program_named(Program("a", "nowhere"))

@@ -162,7 +162,7 @@ def test_pyscf_keeps_the_contract() -> None:
     [
         ({"xc": "wb97xd3bj"}, "did you mean 'wb97x-d3bj'"),
         ({"xc": "wb97x-d3"}, "the nearest is 'wb97x-d3bj'"),
-        ({"xc": "wb97x-d4"}, "means other functionals in other versions"),
+        ({"xc": "wb97x-d4"}, "means different functionals in different versions"),
         ({"xc": "0.2*HF + 0.8*B8, LYP"}, "functional 'b8'"),
         ({"xc": "b3lyp-d3xx"}, "dispersion correction 'd3xx'"),
         ({"xc": ""}, "the functional is empty"),

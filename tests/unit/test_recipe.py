@@ -206,7 +206,7 @@ def test_a_users_module_that_fails_to_import_is_reported_with_the_reason(
     name = f"own_module_{next(_COUNT)}"
     (tmp_path / f"{name}.py").write_text(text)
     _, message = refused(tmp_path, {"name": "a"}, function=f"{name}.f")
-    assert message.startswith(f"the module '{name}' fails to import: ")
+    assert message.startswith(f"the module '{name}' cannot be imported: ")
     assert words in message
 
 
@@ -228,7 +228,7 @@ def test_a_users_module_that_fails_to_import_is_reported_with_the_reason(
         ("htrq.htrun.scripts.xtb.single", "did you mean 'wqmaster.tasks.xtb.singlepoint'?"),
         ("singlepoint", "'singlepoint' is not the dotted path of a task function"),
         ("no.such.module", "there is no module 'no.such' for the task function"),
-        (".xtb.singlepoint", "the module '.xtb' fails to import"),
+        (".xtb.singlepoint", "the module '.xtb' cannot be imported"),
         ("", "is not the dotted path"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The parts of a service in memory: messages, pipes, dispatch, files, service.yaml."""
+"""The parts of a service, in this process: messages, pipes, dispatch, files, service.yaml."""
 
 import json
 import os
@@ -373,6 +373,21 @@ def test_a_task_is_canceled_wherever_it_is() -> None:
     assert sorted(hall.engine.tasks) == ["a1", "a2"]
     assert hall.dispatch.cancel_waiting(seat) == ["a4", "a1"]
     assert seat.held == ("a2",)
+
+
+def test_no_waiting_task_of_a_stopping_campaign_starts() -> None:
+    hall = Hall()
+    seat = hall.add("a", 6)
+    hall.feed()
+    hall.engine.dispatch()
+    # The campaign's process cancels its waiting tasks, but it can take its time.
+    seat.stops = Stop(grace=None)
+    hall.dispatch.recall(seat)
+    hall.engine.end("a3")
+    assert hall.feed() == []
+    hall.engine.dispatch()
+    assert hall.engine.started == ["a2"]
+    assert sorted(hall.dispatch.cancel_waiting(seat)) == ["a0", "a1", "a4", "a5"]
 
 
 def test_an_engine_that_cannot_take_a_task_is_asked_again_later() -> None:

@@ -220,7 +220,7 @@ def test_an_archive_that_changes_while_a_campaign_starts_is_refused(tmp_path: Pa
     path = written(tmp_path / "dist.tar.gz", GOOD)
     recipe = resolved(tmp_path, "  program: {command: dist/bin/program, archive: dist.tar.gz}\n")
     written(path, [*GOOD, ("file", "more", "")])
-    with pytest.raises(WqmasterError, match="changed while it was read"):
+    with pytest.raises(WqmasterError, match="changed while it was being read"):
         recipe.prepared()
 
 

@@ -133,7 +133,10 @@ class CampaignConfig(Model):
 
 
 class Database(Model):
-    """`database`: without a URI, a private MongoDB server runs in the campaign's folder."""
+    """`database`: without a URI, a private MongoDB server runs.
+
+    It runs in the campaign's folder, or in the folder of its service.
+    """
 
     uri: str | None = Field(default=None, repr=False)
     name: str = Field(default="wqmaster", pattern=_DATABASE_NAME)

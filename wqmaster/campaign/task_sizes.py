@@ -23,12 +23,12 @@ class Memory(Model):
     # With "auto": what jobs get as long as nothing is known. Default: what the program is known to
     # need, or 2000 MB per core.
     first: Megabytes | None = None
-    # By how much more than jobs of this size are expected to use at most.
+    # The factor between what a job gets and the most that jobs of this size are expected to use.
     safety: float = Field(default=1.15, ge=1, le=10)
     # The least and the most that a job is given.
     min: Megabytes = 100
     max: Megabytes | None = None
-    # Whether a job is ended that uses more. Default: with "auto".
+    # Whether a job that uses more is killed. Default: with "auto".
     enforce: bool | None = None
 
     @model_validator(mode="before")

@@ -53,11 +53,11 @@ class Notify(Model):
     # A program and its arguments, quoted as in a shell, which is not used. Its standard input is
     # the event as JSON. The path is relative to the campaign file.
     command: str | None = None
-    # Receives the event as JSON by POST. It can hold a token.
+    # Receives the event as JSON by POST. The address can hold a token.
     url: str | None = Field(default=None, repr=False)
-    # The events to tell.
+    # The events to report.
     on: tuple[EventKind, ...] = tuple(EventKind)
-    # How long no job may end before `quiet` is told.
+    # How long without an ended job until `quiet` is reported.
     quiet: Seconds = 1800
     # How long the program or the address may take for one event.
     timeout: Annotated[Seconds, AfterValidator(_short)] = 30

@@ -11,7 +11,8 @@ import click
 from wqmaster.cli.common import printable, shortened
 from wqmaster.cli.output import Output, json_lines_option
 from wqmaster.errors import StructureError
-from wqmaster.offline.parse import Reading, parsers_named, program_to_read, read, stated_name
+from wqmaster.offline.parse import Reading, parsers_named, program_to_read, read
+from wqmaster.offline.run_files import stated_name
 from wqmaster.parsers.base import Parser
 from wqmaster.tasks.program import Program
 from wqmaster.tasks.programs import program_names

@@ -41,7 +41,7 @@ HEADINGS = (
 )
 
 
-# A terminal with fewer columns does without these.
+# In a terminal narrower than this, the table omits the columns below.
 _WIDE_CHARACTERS = 110
 _FOR_WIDE = ("priority", "weight", "spooled")
 

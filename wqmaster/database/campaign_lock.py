@@ -34,7 +34,7 @@ class Presence:
         """Lock the campaign for the master `token`, and publish the master's first status.
 
         Raises:
-            CampaignLocked: another living master holds the lock.
+            CampaignLocked: another running master holds the lock.
         """
         name = self._campaign
         mine = {"owner": token, "host": socket.gethostname(), **this_process()}

@@ -66,7 +66,10 @@ def is_about_query(error: Exception) -> bool:
 
 
 def plain(text: str) -> str:
-    """A message of the server on one line, without what the driver appends to it."""
+    """A message from the server on one line, without what is appended to it, and cut if it is long.
+
+    The message about a field that cannot be created is reworded.
+    """
     obstacle = _OBSTACLE.match(text)
     if obstacle is not None:
         inner, outer, value = obstacle.groups()

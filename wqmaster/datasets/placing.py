@@ -89,7 +89,7 @@ class Placing:
         return message
 
     def check_beside(self, name: str) -> None:
-        """Check that a further file with this name could be placed.
+        """Check that another file with this name could be placed.
 
         Raises:
             WqmasterError: it exists and `force` is not set (code `file-exists`).
@@ -101,7 +101,11 @@ class Placing:
         del self._moves[draft]
 
     def beside(self, draft: Path) -> Path:
-        """The place to which `place` will move a further file of the hidden folder."""
+        """Have `place` also move another file of the hidden folder, and return where it will be.
+
+        Raises:
+            WqmasterError: it exists and `force` is not set (code `file-exists`).
+        """
         place = self._path.with_name(draft.name)
         self._refuse_existing(place)
         self._moves[draft] = place

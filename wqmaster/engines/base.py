@@ -85,7 +85,7 @@ class Engine(Protocol):
         """The ids of the tasks that no worker has received."""
 
     def cancel(self, task_id: str) -> None:
-        """End the task, whether it waits or runs, and never return it. Ignore unknown ids."""
+        """End the task, even if it is running, and never return it. Ignore unknown ids."""
 
     def cancel_waiting(self) -> list[str]:
         """Cancel the tasks that no worker has received, and return their ids."""

@@ -31,9 +31,9 @@ def why_not(name: str) -> str | None:
     except ModuleNotFoundError as error:
         if error.name in ("ndcctools", f"ndcctools.{name}"):
             return f"{title} (ndcctools) is not installed"
-        return f"{title} (ndcctools) fails to import: {error}"
+        return f"{title} (ndcctools) cannot be imported: {error}"
     except Exception as error:  # a shared library is missing or has another version
-        return f"{title} (ndcctools) fails to import: {error}"
+        return f"{title} (ndcctools) cannot be imported: {error}"
     return None
 
 

@@ -14,7 +14,7 @@ from wqmaster.jobs.job import Task
 
 
 class ManagerStats(Protocol):
-    """The counts that both libraries keep under the same names; sizes are in MB."""
+    """The counts that both libraries keep under the same names; memory and disk are in MB."""
 
     workers_connected: int
     workers_lost: int

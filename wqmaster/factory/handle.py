@@ -135,7 +135,7 @@ class Handle(Protocol):
         """The last lines of a worker's log; empty if there is no trouble."""
 
     def close(self) -> str | None:
-        """Stop using the factory; return a message if workers remain that should have ended."""
+        """Stop using the factory; return a message if workers that should have ended remain."""
 
 
 class _Reporting:

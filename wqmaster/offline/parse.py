@@ -1,12 +1,10 @@
 """Read output files without a campaign: the diagnosis, and the value of each parser."""
 
 import difflib
-import gzip
 import importlib
 import re
 import sys
-import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -14,27 +12,19 @@ from typing import Any
 
 from wqmaster.campaign.models import nearest
 from wqmaster.error_codes import ErrorCode
-from wqmaster.errors import CampaignError, NotApplicable, ParseError, StructureError
+from wqmaster.errors import CampaignError, NotApplicable, ParseError
 from wqmaster.jobs.failures import Failure, FailureClass, signature
-from wqmaster.offline.filekind import JSON, PRINTED, XYZ, kind_of
+from wqmaster.offline.run_files import files_at
 from wqmaster.parsers.base import Output, Parser, ProgramParsers
 from wqmaster.recipe.diagnosing import diagnosed
 from wqmaster.recipe.names import modules_beside, program_named, resolve_parser
 from wqmaster.recipe.values import not_finite, plain
-from wqmaster.system.this_command import this_command
 from wqmaster.system.tracebacks import is_of_others, told
 from wqmaster.tasks.program import Program
 from wqmaster.tasks.programs import program_called, program_names
 
-# Files that a program writes itself, although their names look like those of redirected output.
-_NOT_PRINTED = frozenset(("g98.out",))
-_STREAMS = frozenset(("stdout", "stderr"))
-# The file-name endings of JSON and XYZ files.
-_ENDINGS = {JSON: ".json", XYZ: ".xyz"}
 # Matches the messages of errors from `Output.missing` and `Output.file`.
 _MISSING = re.compile(r"the (?:block|file) .+ is missing.*", re.DOTALL)
-# The size in bytes above which a file is not read.
-_MAX_FILE_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -81,8 +71,8 @@ def program_to_read(name: str) -> Program:
     """The program of this name: a known one, or the PROGRAM of a module in the working folder.
 
     Raises:
-        CampaignError: there is no such program, or its module fails to import; the message suggests
-            the nearest name.
+        CampaignError: there is no such program, for which the message suggests the nearest name,
+            or its module cannot be imported.
     """
     known = program_called(name)
     if known is not None:
@@ -94,12 +84,12 @@ def program_to_read(name: str) -> Program:
     except ModuleNotFoundError as error:
         if error.name != name.partition(".")[0]:
             raise CampaignError(
-                f"the module '{name}' fails to import: {told(error)}",
+                f"the module '{name}' cannot be imported: {told(error)}",
                 code=ErrorCode.MODULE_NOT_IMPORTED,
             ) from error
     except Exception as error:  # a user's module can raise anything
         raise CampaignError(
-            f"the module '{name}' fails to import: {told(error)}",
+            f"the module '{name}' cannot be imported: {told(error)}",
             code=ErrorCode.MODULE_NOT_IMPORTED,
         ) from error
     found = getattr(module, "PROGRAM", None)
@@ -169,150 +159,6 @@ def parsers_named(program: Program, names: Sequence[str] = ()) -> dict[str, Pars
         except ValueError as error:
             raise CampaignError(str(error), code=ErrorCode.PARSER_UNKNOWN) from error
     return found
-
-
-def stated_name(name: str, program: Program) -> str:
-    """The name that parsers use for a file that is `name` according to the user.
-
-    Raises:
-        CampaignError: no parser of the program reads such a file; the message suggests the nearest
-            name.
-    """
-    own, known = _read_by(program)
-    found = name if name in own else known(name)
-    if found is None:
-        raise CampaignError(
-            f"no parser of {program.name} reads a file '{name}'; {nearest(name, own)}",
-            code=ErrorCode.OUTPUT_NOT_RECOGNIZED,
-        )
-    return found
-
-
-def _read_by(program: Program) -> tuple[set[str], Callable[[str], str | None]]:
-    """The files that the program's parsers read, and a function that translates file names.
-
-    The function returns the name that a file has in a job, or None if no job has such a file.
-    """
-    own = {str(file) for one in program.own_parsers().values() for file in vars(one)["files"]}
-    plain_names = own - _STREAMS
-    known = getattr(program.module, "file_name", lambda name: name if name in plain_names else None)
-    return own | _STREAMS, known
-
-
-def files_at(
-    path: Path, program: Program, stated: str | None = None
-) -> tuple[dict[str, bytes], str]:
-    """The files of a run, by the names that parsers use, and the name of the file to diagnose.
-
-    That file is the one at `path`, or the standard output if `path` is a folder. `stated` is the
-    name to use for the file at `path`, whatever it is called. A module of parsers can have
-    `file_name(name)`, which returns the name that such a file has in a job, or None, and
-    `diagnose_file(output)`, which diagnoses such a file without the standard output.
-
-    Raises:
-        StructureError: the file cannot be read, or no parser of the program reads it.
-    """
-    own, known = _read_by(program)
-    # A program whose module has no `file_name` can print anything, such as JSON or coordinates.
-    prints_text = hasattr(program.module, "file_name")
-    try:
-        if path.is_dir():
-            if stated is not None:
-                raise StructureError(
-                    f"{path}: it is a folder, but '--as {stated}' is for a single file; name the "
-                    "file",
-                    code=ErrorCode.OUTPUT_NOT_RECOGNIZED,
-                )
-            entries = [entry for entry in sorted(path.iterdir()) if entry.is_file()]
-            names = {entry.name: known(entry.name) or entry.name for entry in entries}
-            names |= dict.fromkeys(_printed(path, names), "stdout")
-            return {names[entry.name]: _content(entry) for entry in entries}, "stdout"
-        plain_name = path.name.removesuffix(".gz")
-        name = stated or known(plain_name)
-        content = _content(path)
-    except OSError as error:
-        raise StructureError(
-            f"{path}: cannot be read: {error.strerror or error}",
-            code=ErrorCode.OUTPUT_UNREADABLE,
-        ) from error
-    alike = [] if name or prints_text else _alike(plain_name, content, own)
-    if alike:
-        ways = " or ".join(f"--as {one}" for one in (*alike, "stdout"))
-        raise StructureError(
-            f"{path}: it may be {' or '.join(alike)} under another name, or the standard output of "
-            f"{program.name}; state which with {ways}",
-            code=ErrorCode.OUTPUT_NOT_RECOGNIZED,
-        )
-    kind = kind_of(plain_name, content) if prints_text and not name else None
-    if kind is not None:
-        raise StructureError(
-            f"{path}: it is {kind}, not an output of {program.name}; name "
-            f"{_instead(path, program)}, or a file that its parsers read ('{this_command()} parse "
-            f"--program {program.name} --list' lists the parsers)",
-            code=ErrorCode.OUTPUT_NOT_RECOGNIZED,
-        )
-    return {name or "stdout": content}, name or "stdout"
-
-
-def _alike(name: str, content: bytes, own: Iterable[str]) -> list[str]:
-    """The names of the parsers' files that this file could be, by its ending or its content.
-
-    If a damaged copy of such a file were read as standard output, its diagnosis would be false.
-    """
-    if name in _STREAMS or name.lower().endswith(PRINTED):
-        return []
-    ending = Path(name).suffix.lower() or _ENDINGS.get(kind_of(name, content) or "")
-    return sorted(file for file in own if ending and Path(file).suffix == ending)
-
-
-def _printed(folder: Path, names: Mapping[str, str]) -> list[str]:
-    """The only file in `folder` that can be the printed output, in a list.
-
-    [] if there is none, or if a file is already called `stdout`.
-
-    Raises:
-        StructureError: several files can be the printed output.
-    """
-    if "stdout" in names.values():
-        return []
-    found = [
-        name
-        for name, called in names.items()
-        if called == name and name.removesuffix(".gz").endswith((".out", ".log"))
-    ]
-    found = [name for name in found if name.removesuffix(".gz") not in _NOT_PRINTED]
-    if len(found) > 1:
-        raise StructureError(
-            f"{folder}: several files may be the standard output ({', '.join(found)[:200]}); "
-            "rename the right one to 'stdout'",
-            code=ErrorCode.OUTPUT_NOT_RECOGNIZED,
-        )
-    return found
-
-
-def _instead(path: Path, program: Program) -> str:
-    """The file to name instead of one that is not an output: its path, or a description of it."""
-    base = path.name.removesuffix(".gz").partition(".")[0].removesuffix("_property")
-    beside = (path.with_name(base + suffix) for suffix in (".out", ".log"))
-    found = next((other for other in beside if other != path and other.is_file()), None)
-    return str(found) if found else f"the file that {program.name} printed to"
-
-
-def _content(path: Path) -> bytes:
-    """The content of a file, decompressed if the file is compressed (x.out.gz)."""
-    opened = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opened(path, "rb") as file:
-            content: bytes = file.read(_MAX_FILE_BYTES + 1)
-    except (EOFError, zlib.error) as error:
-        raise StructureError(
-            f"{path}: cannot be decompressed: {error}", code=ErrorCode.OUTPUT_UNREADABLE
-        ) from error
-    if len(content) > _MAX_FILE_BYTES:
-        raise StructureError(
-            f"{path}: larger than {_MAX_FILE_BYTES} bytes", code=ErrorCode.OUTPUT_UNREADABLE
-        )
-    return content
 
 
 def read(

@@ -72,10 +72,11 @@ class _Role:
     further: str  # a hint if the program is unknown
 
     def suggested(self, name: str) -> str:
-        """A hint for a dotted name whose module is not given or does not exist.
+        """A hint for a name whose module is missing, does not exist, or has no such functions.
 
         The hint names a similar module in the user's folders, if there is one. Otherwise it names
-        existing functions of the program that `name` seems to contain, or lists the programs.
+        functions of the program that `name` seems to contain, lists the programs, or names the
+        functions of all programs that are similar.
         """
         module, _, function = name.rpartition(".")
         own = difflib.get_close_matches(module, modules_beside(), n=1)
@@ -169,14 +170,14 @@ def function_named(name: str, role: _Role) -> Any:
     except ImportError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise ValueError(
-                f"the module '{module_name}' fails to import: {told(error)}"
+                f"the module '{module_name}' cannot be imported: {told(error)}"
             ) from error
         raise ValueError(
             f"there is no module '{module_name}' for the {role.noun} '{name}'; "
             f"{role.suggested(name)}"
         ) from error
     except (Exception, SystemExit) as error:  # a user's module can do anything
-        raise ValueError(f"the module '{module_name}' fails to import: {told(error)}") from error
+        raise ValueError(f"the module '{module_name}' cannot be imported: {told(error)}") from error
     found = getattr(module, function, None)
     if not role.fits(found, module_name):
         inside = found if isinstance(found, ModuleType) else module

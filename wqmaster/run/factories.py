@@ -141,6 +141,7 @@ def _manager(loaded: LoadedCampaign) -> tuple[str, Address | Project]:
 
     Raises:
         CampaignError: the campaign cannot use a factory, or its port is unknown.
+        ServiceError: its folder cannot be used, or its database cannot be reached.
     """
     campaign = loaded.campaign
     if isinstance(campaign.workers, NoWorkers):

@@ -31,7 +31,7 @@ _STRIKES = {
 # A host is blocked after this many strikes in a row, if they are also this share of its last tasks.
 MAX_STRIKES_IN_A_ROW = 3.0
 _MIN_FAILED_SHARE = 0.5
-# After this many tasks of a host, an earlier one counts half.
+# After this many more tasks on a host, a task counts only half.
 _HALF_LIFE_TASKS = 20
 _FADING = 0.5 ** (1 / _HALF_LIFE_TASKS)
 # Other hosts do well if the share of their tasks that failed is below this part of the host's own.

@@ -93,7 +93,7 @@ class MemoryNeeds:
         memory = self._resources.learned_memory
         stated = None if memory is None else memory.first
         first: float = stated or needs.memory or self._resources.first_memory or 0
-        # Below the smallest measured size, the overhead of the program counts more and more.
+        # Below the smallest measured size, overhead makes up more and more of the need.
         found = self._fit.expected(max(needs.size, self._fit.smallest))
         if found is None:
             return first

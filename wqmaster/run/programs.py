@@ -89,7 +89,7 @@ def _where_called(recipe: Recipe, name: str) -> str | None:
 
 
 def asked_for_version(recipe: Recipe) -> tuple[str, ...]:
-    """The recipe's programs that print their version, and do nothing else, if given --version."""
+    """The recipe's programs that are known to print their version, and no more, with --version."""
     known = ((name, program_called(Path(name).name)) for name in recipe.programs())
     return tuple(
         name for name, one in known if one is not None and one.version_argument == "--version"

@@ -268,7 +268,7 @@ class Progress:
 
 
 def overview(store: Store, spool: Spool, recipe: Recipe | None) -> dict[str, Any]:
-    """The document counts of a campaign, from the database, the spool and the living master.
+    """The document counts of a campaign, from the database, the spool and the running master.
 
     `running` documents are on workers. `pending` ones are not done, failed, running or spooled, so
     the five counts add up to all documents of the campaign. `partly_done` states for each step how
@@ -312,7 +312,10 @@ def overview(store: Store, spool: Spool, recipe: Recipe | None) -> dict[str, Any
 def _surveyed(
     store: Store, recipe: Recipe, live: Mapping[str, Any] | None
 ) -> Mapping[str, Any] | None:
-    """How many results are stale; of a large collection, what the living master has found."""
+    """How many results are stale; for a large collection, what the running master has found.
+
+    None if no master runs that could have looked at a large collection.
+    """
     if recipe_guard.is_small(store):
         return stale.survey(store, recipe, _STALE_SECONDS).as_json()
     return live and live.get("stale_survey")

@@ -9,7 +9,7 @@ _MIN_SPREAD = 0.1
 
 
 class RunTimes(SizeFit):
-    """The times, in seconds, of jobs of one recipe without remedies."""
+    """The times, in seconds, of a recipe's jobs that ran without remedies."""
 
     def __init__(self) -> None:
         super().__init__(_MIN_SECONDS, _MIN_SPREAD)

@@ -155,7 +155,8 @@ def keep(found: Iterable[Supply], folder: Path) -> None:
                 content = hashlib.file_digest(file, "sha256").hexdigest()
             if content != supply.sha256:
                 raise WqmasterError(
-                    f"the archive {supply.source} changed while it was read; run the command again",
+                    f"the archive {supply.source} changed while it was being read; run the command "
+                    "again",
                     code=ErrorCode.FILE_CHANGED,
                 )
             part.replace(target)

@@ -71,7 +71,7 @@ def fill(
 
 
 def is_own_id(value: Any) -> bool:
-    """Whether the value of a key `_id` can be the document's: a text, as in exported data sets."""
+    """Whether a key `_id` can be the document's: a non-empty string, as in exported data sets."""
     return isinstance(value, str) and bool(value)
 
 

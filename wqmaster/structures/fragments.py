@@ -71,7 +71,7 @@ def gather(molecule: Any) -> None:
 
 
 def check_contact(molecule: Any) -> None:
-    """Check that each fragment is in contact with another one in each conformer.
+    """Check that each fragment is in contact with another in each conformer.
 
     Raises:
         Refused: the force field has separated a fragment from the others.
@@ -90,7 +90,7 @@ def check_contact(molecule: Any) -> None:
             gap = float(_gaps(places, radii, fragment, others).min())
             if gap > _LARGEST_GAP:
                 raise Refused(
-                    f"a fragment of the geometry that was built is {gap:.1f} Angstrom too far from "
-                    "the others to be in contact; provide a geometry, or import each fragment "
+                    f"a fragment of the geometry that was built is separated from the others by "
+                    f"{gap:.1f} Angstrom; provide a geometry, or import each fragment "
                     "separately"
                 )

@@ -133,7 +133,7 @@ def _rows(
             f"'{elements}' has the shape {shape}, but '{coordinates}' has {places.shape}"
         )
     if layout == "aimnet" and name.isdecimal() and int(name) != atoms:
-        raise ValueError(f"its molecules have {atoms} atoms, but its name stands for {int(name)}")
+        raise ValueError(f"its molecules have {atoms} atoms, but its name says {int(name)}")
     unit = _unit_of(places, "bohr" if layout == "spice" else "angstrom")
     others = [key for key in group if key != coordinates and (mapped or key != elements)]
     rowwise = [key for key in others if key not in _OF_GROUP and group[key].ndim]

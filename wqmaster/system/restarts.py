@@ -17,9 +17,9 @@ class Pace:
     # More starts than this within the period use up the budget.
     max_restarts: int = 10
     period_seconds: float = 900.0
-    # A child that lived this long was well: its death begins a new count.
+    # A child that ran this long was healthy: its death starts a new count.
     steady_seconds: float = 300.0
-    # The pause after a child that found itself to be of no use.
+    # The pause after a child that reported that it cannot do its work.
     hopeless_pause_seconds: float = 600.0
 
 

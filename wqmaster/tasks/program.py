@@ -174,7 +174,7 @@ class Program:
         It is empty if the module `needs` is missing or has no table.
 
         Raises:
-            Exception: the module `needs` fails to import. `lacks` reports this in a message.
+            Exception: the module `needs` cannot be imported. `lacks` reports this in a message.
         """
         table = self._needs_module()
         found: Mapping[str, tuple[str, ...]] = getattr(table, "NEEDS", {})
@@ -208,7 +208,7 @@ class Program:
         try:
             module = self.module
         except (Exception, SystemExit) as error:  # a user's module can raise anything
-            return f"its module of parsers '{self.module_name}' fails to import: {told(error)}"
+            return f"its module of parsers '{self.module_name}' cannot be imported: {told(error)}"
         return self._lacks_of(module) or self._lacks_of_needs()
 
     def _lacks_of(self, module: ProgramParsers) -> str | None:
@@ -237,7 +237,7 @@ class Program:
         try:
             table = self._needs_module()
         except (Exception, SystemExit) as error:  # a user's module can raise anything
-            return f"the module {who} fails to import: {told(error)}"
+            return f"the module {who} cannot be imported: {told(error)}"
         if table is None:
             return None
         found: object = getattr(table, "NEEDS", None)

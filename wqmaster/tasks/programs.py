@@ -38,7 +38,7 @@ def _loaded(entry: metadata.EntryPoint) -> Program:
     except Exception as error:  # another package can raise anything
         raise CampaignError(
             f"the program '{entry.name}', which an installed package registers ({entry.value}), "
-            f"fails to import: {told(error)}",
+            f"cannot be imported: {told(error)}",
             code=ErrorCode.REGISTRATION_INVALID,
         ) from error
     if not isinstance(found, Program):
@@ -57,7 +57,7 @@ def _ours(name: str) -> Program:
         found = getattr(importlib.import_module(place), "PROGRAM", None)
     except (Exception, SystemExit) as error:  # the package of a new program can contain mistakes
         raise CampaignError(
-            f"the program '{name}' ({place}) fails to import: {told(error)}",
+            f"the program '{name}' ({place}) cannot be imported: {told(error)}",
             code=ErrorCode.REGISTRATION_INVALID,
         ) from error
     if not isinstance(found, Program):

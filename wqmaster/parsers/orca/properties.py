@@ -99,7 +99,7 @@ def quadrupole(output: Output) -> list[list[float]]:
 
 def _six(words: list[str], line: str) -> list[float]:
     if len(words) != len(_AXES):
-        raise ParseError(f"the quadrupole moment {line.strip()[:60]!r} cannot be read")
+        raise ParseError(f"the row {line.strip()[:60]!r} of the quadrupole moment cannot be read")
     return [number(word) for word in words]
 
 

@@ -74,7 +74,7 @@ def first_vibration(values: Sequence[float], linear: bool | None, partial: bool 
         expected = 5
     if zeros < expected:
         raise ParseError(
-            f"the frequencies begin with {zeros} values of 0.00 instead of {expected}, so"
+            f"the number of leading frequencies of 0.00 is {zeros} instead of {expected}, so"
             " vibrations cannot be distinguished from translations and rotations"
         )
     return expected

@@ -167,7 +167,7 @@ class _Ligand:
             if self._ends(words) != ends:
                 raise ValueError(f"ENDBRANCH does not match BRANCH {' '.join(ends)}")
             if int(ends[1]) not in atoms:
-                raise ValueError(f"this BRANCH does not contain its atom {ends[1]}")
+                raise ValueError(f"the BRANCH that ends here does not contain its atom {ends[1]}")
         elif line.startswith("TORSDOF") and len(self.open) == 1 and self.torsions is None:
             if len(words) < 2 or not _WHOLE.fullmatch(words[1]):
                 raise ValueError("TORSDOF has no number")

@@ -104,6 +104,7 @@ class Broker:
                 continue
             again = seat.stops is not None
             seat.stops = Stop(grace=grace)
+            self._dispatch.recall(seat)
             if seat.begun is not None:
                 seat.tell(seat.stops)
             elif again and seat.child is not None:

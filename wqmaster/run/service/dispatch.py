@@ -72,7 +72,11 @@ class Dispatch:
 
     def feed(self, seats: Iterable[Seat]) -> None:
         """Submit tasks as long as the engine is hungry."""
-        ready = {seat.name: seat for seat in seats if seat.buffer and not seat.ended}
+        ready = {
+            seat.name: seat
+            for seat in seats
+            if seat.buffer and seat.stops is None and not seat.ended
+        }
         if not ready or time.monotonic() < self._pause_until:
             self.shares.pick({})
             return
@@ -115,6 +119,11 @@ class Dispatch:
             self._engine.cancel(one.alias)
             self._forget(one, None)
             one.seat.buffer.appendleft(one.waiting)
+
+    def recall(self, seat: Seat) -> None:
+        """Take back the tasks of a campaign that wait in the engine, so that none starts."""
+        waiting = set(self._engine.waiting())
+        self._recall([sent for sent in seat.flying.values() if sent.alias in waiting])
 
     def _submit(self, seat: Seat, pick: Pick) -> bool:
         """Pass the next task of a campaign to the engine; return whether the engine took it."""

@@ -244,7 +244,7 @@ def pack(wish: Wish) -> Packed:
     try:
         trial = Trial(tuple(shlex.split(wish.run)), {}, "") if wish.run is not None else None
     except ValueError as error:
-        raise PackError(f"--run {wish.run} is not a valid command line: {error}") from error
+        raise PackError(f"--run: {wish.run!r} is not a valid command line: {error}") from error
     if wish.folder is not None:
         contents = packed.of_folder(wish.name, wish.folder, wish.programs, wish.data)
     elif wish.programs:

@@ -164,16 +164,16 @@ def refuse_functional(xc: str) -> None:
 
     Raises:
         ValueError: it does not, or the driver cannot compute the functional; the message gives the
-            nearest name, or what to write instead.
+            reason and, if there is one, the nearest name or what to write instead.
     """
     name = xc.lower()
     if name in _UNSUPPORTED:
         raise ValueError(f"PySCF does not have '{xc}'; the nearest is '{_UNSUPPORTED[name]}'")
     if name == "wb97x-d4":
         raise ValueError(
-            "'wb97x-d4' means other functionals in other versions of PySCF; write {xc: wb97x-v, "
-            "nlc: false, dispersion: 'd4:wb97x'} for the recommended one (ORCA's wB97X-D4), or "
-            "{xc: wb97x, dispersion: 'd4:wb97x-2008'} for wB97X itself"
+            "'wb97x-d4' means different functionals in different versions of PySCF; write {xc: "
+            "wb97x-v, nlc: false, dispersion: 'd4:wb97x'} for the recommended one (ORCA's "
+            "wB97X-D4), or {xc: wb97x, dispersion: 'd4:wb97x-2008'} for wB97X itself"
         )
     if _DOUBLE_HYBRID.fullmatch(name):
         raise ValueError(f"'{xc}' needs MP2, which 'wqmaster.tasks.pyscf' does not compute")
