@@ -41,6 +41,38 @@ def test_files_before_the_campaign_are_answered_with_the_right_order(
     assert f"wqmaster import {path} 'my two.xyz'" in cli.errors
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("import", "two.xyz"),
+        ("retry", "water-1"),
+        ("cancel", "water-1", "water-2"),
+        ("block", "node7", "--for", "5m"),
+        ("unblock", "node7"),
+        ("reproduce", "water-1"),
+    ],
+)
+def test_a_campaign_file_that_is_left_out_but_required_is_named(
+    words: tuple[str, ...], campaigns: Campaigns, cli: Cli
+) -> None:
+    """Once, these commands took the next argument for it, and missed that one."""
+    (cli.folder / "campaign.yaml").write_text(campaigns.write().read_text())
+    (cli.folder / "two.xyz").write_text(TWO)
+    cli(*words, code=FILE_IS_WRONG)
+    verb, *rest = words
+    right = f"wqmaster {verb} campaign.yaml {' '.join(rest)}"
+    assert cli.errors.splitlines()[-1].endswith(f"the campaign file comes first: {right}")
+
+
+def test_the_option_that_accepts_a_record_is_named(campaigns: Campaigns, cli: Cli) -> None:
+    """Once, the advice was only to correct the record."""
+    atoms = "    0.0000    0.0000    0.0000 C   0  0\n    1.2000    0.0000    0.5000 O   0  0\n"
+    table = f"  2  1  0  0  0  0            999 V2000\n{atoms}  1  2  2  0\nM  END\n"
+    (cli.folder / "formaldehyde.mol").write_text(f"formaldehyde\n\n\n{table}")
+    cli("import", campaigns.write(), "formaldehyde.mol", code=FILE_IS_WRONG)
+    assert cli.errors.rstrip().endswith("; use --hydrogens, or correct the record")
+
+
 def test_an_import_says_how_many_records_were_refused(campaigns: Campaigns, cli: Cli) -> None:
     (cli.folder / "bad.xyz").write_text("1\nodd\nH 0 0 0\n" * 12)
     cli("import", campaigns.write(), "bad.xyz", code=FILE_IS_WRONG)

@@ -603,7 +603,7 @@ def test_a_key_of_another_type_is_accepted_with_its_default_value(tmp_path: Path
         (
             "  count: 2\n  max: 5\n",
             "campaign.yaml:9: workers: 'max' does not apply to workers of type local; valid keys: "
-            "count, manage, type",
+            "count, type",
         ),
         (
             "  type: none\n  manage: true\n",
@@ -708,7 +708,7 @@ def test_the_ending_of_a_file_does_not_make_its_name_similar(tmp_path: Path) -> 
         load(tmp_path / "nosuch.yaml")
     assert caught.value.code is ErrorCode.CAMPAIGN_NOT_FOUND
     assert "did you mean" not in caught.value.message
-    assert caught.value.message.endswith("; the files there are ra.yaml and rc.yaml")
+    assert caught.value.message.endswith(f"; the YAML files in {tmp_path} are ra.yaml and rc.yaml")
 
 
 def test_canary_and_breaker_have_defaults_and_can_be_switched_off(tmp_path: Path) -> None:

@@ -100,6 +100,16 @@ def test_the_words_of_a_message_stay_readable_in_its_signature() -> None:
     assert signature("xtb: 3 unpaired electrons, 0 asked for") == (
         "xtb: N unpaired electrons, N asked for"
     )
+    for words in (
+        "N eV/Angstrom",
+        "and/or",
+        "DEF2-TZVPX",
+        "def2/JK",
+        "MMFF94",
+        "GFN2-xTB",
+    ):
+        assert signature(f"about {words}.") == f"about {words}."
+    assert signature("numpy.linalg.norm of a/b.xyz") == "numpy.linalg.norm of PATH"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +18,7 @@ from wqmaster.campaign.service import load_service
 from wqmaster.cli.status import _service_lines
 from wqmaster.engines.base import EngineStats, Returned, TaskResult
 from wqmaster.error_codes import ErrorCode
-from wqmaster.errors import CampaignError, NothingMatches
+from wqmaster.errors import CampaignError, CampaignLocked, NothingMatches
 from wqmaster.factory import Demand
 from wqmaster.jobs.job import Input, Task
 from wqmaster.run.progress import Progress, RunState
@@ -53,7 +55,7 @@ from wqmaster.run.service.status import published, typed_here
 from wqmaster.run.service.table import _row, progress_of
 from wqmaster.run.service.workforce import as_campaign, largest
 from wqmaster.run.spool import Spool
-from wqmaster.system.processes import this_process
+from wqmaster.system.processes import began, boot
 from wqmaster.system.this_command import suggest_absolutely, this_command
 
 RETURNED = Returned("t-1", TaskResult.OK, 0, "host", 1.0, 3.5, "said")
@@ -640,23 +642,57 @@ def test_commands_for_the_workers_of_a_service_name_one_of_its_campaigns(tmp_pat
     assert shared.staffing.loaded.copy().typed == str(tmp_path / "small.yaml")
 
 
-def test_a_service_that_has_ended_leaves_its_campaigns_to_a_run(tmp_path: Path) -> None:
+@pytest.fixture
+def running() -> Iterator[dict[str, Any]]:
+    """The identity of a process that passes for a service."""
+    command = [sys.executable, "-c", "import sys; sys.stdin.read()", "wqmaster serve"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        yield {"pid": process.pid, "boot": boot(), "began": began(process.pid), "state": "running"}
+
+
+def test_a_service_that_has_ended_leaves_its_campaigns_to_a_run(
+    tmp_path: Path, running: dict[str, Any]
+) -> None:
     """Nor does a service of another machine, or a damaged status, keep a campaign from running."""
     campaign = member(tmp_path, {})
     assert campaign.service is not None
     check_not_served(campaign)
     status = campaign.service.folder / "status.json"
     status.parent.mkdir()
-    now = {
-        **this_process(),
-        "state": "running",
-        "campaigns": [{"file": f"{tmp_path}/small.yaml"}],
-    }
+    row = {"file": f"{tmp_path}/small.yaml", "state": "running", "error": None}
+    now = {**running, "campaigns": [row]}
+    status.write_text(json.dumps(now))
+    with pytest.raises(CampaignLocked):
+        check_not_served(campaign)
     for other in ({"state": "ended"}, {"began": 1.0}, {"boot": "other"}, {"campaigns": []}):
         status.write_text(json.dumps({**now, **other}))
         check_not_served(campaign)
     status.write_text("[1]")
     check_not_served(campaign)
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ("running", "is running this campaign; after a pause, continue it with"),
+        ("stopped", "has stopped this campaign; after a drain, continue it with"),
+        # Once, it was said to run.
+        ("failed", "has this campaign (failed: it is empty); it looks for documents to compute"),
+    ],
+)
+def test_a_run_of_a_served_campaign_says_what_the_service_does(
+    state: str, said: str, tmp_path: Path, running: dict[str, Any]
+) -> None:
+    campaign = member(tmp_path, {})
+    assert campaign.service is not None
+    status = campaign.service.folder / "status.json"
+    status.parent.mkdir()
+    row = {"file": f"{tmp_path}/small.yaml", "state": state, "error": "it is empty"}
+    status.write_text(json.dumps({**running, "campaigns": [row]}))
+    with pytest.raises(CampaignLocked) as caught:
+        check_not_served(campaign)
+    assert said in caught.value.message
+    assert (f"kill -HUP {running['pid']}" in caught.value.message) == (state == "failed")
 
 
 def test_an_invalid_service_yaml_is_refused_with_its_line(tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def _instead(path: Path) -> str:
     there: list[str] = []
     with contextlib.suppress(OSError):
         there = sorted(found.name for found in path.parent.iterdir() if found.is_file())
-    names = [name for name in there if name.endswith((".yaml", ".yml"))]
+    names = [name for name in there if name.endswith((".yaml", ".yml")) and name != SERVICE_FILE]
     # The endings are alike, whatever the names are.
     stems = {Path(name).stem: name for name in names}
     near = [stems[stem] for stem in difflib.get_close_matches(path.stem, stems, n=1, cutoff=0.5)]
@@ -149,7 +149,9 @@ def _instead(path: Path) -> str:
         return ""
     *others, last = names[:_MAX_NAMES]
     more = f" (and {len(names) - _MAX_NAMES} more)" if len(names) > _MAX_NAMES else ""
-    return f"; the files there are {', '.join(others)} and {last}{more}"
+    where = "this folder" if path.parent == Path() else str(path.parent)
+    listed = f"{', '.join(others)} and {last}" if others else last
+    return f"; the YAML files in {where} are {listed}{more}"
 
 
 def _of_all(folder: Path) -> str:

@@ -25,6 +25,8 @@ class _TypedWorkers(Model):
 
     # Whether all workers run on the master's machine.
     on_this_machine: ClassVar[bool] = False
+    # Keys that are accepted, but can change nothing.
+    unlisted_keys: ClassVar[frozenset[str]] = frozenset()
 
     @model_validator(mode="before")
     @classmethod
@@ -41,7 +43,11 @@ class _TypedWorkers(Model):
                 raise PydanticCustomError(
                     "other_type",
                     "'{key}' does not apply to workers of type {type}; valid keys: {known}",
-                    {"key": key, "type": own["type"].default, "known": ", ".join(sorted(own))},
+                    {
+                        "key": key,
+                        "type": own["type"].default,
+                        "known": ", ".join(sorted({*own} - cls.unlisted_keys)),
+                    },
                 )
         return {key: value for key, value in data.items() if key in own}
 
@@ -50,6 +56,7 @@ class LocalWorkers(_TypedWorkers):
     """Workers on this machine, started and stopped by the master."""
 
     on_this_machine = True
+    unlisted_keys = frozenset(("manage",))
     type: Literal["local"] = "local"
     # Default: as many as this machine's cores allow.
     count: int | None = Field(default=None, gt=0)

@@ -3,6 +3,8 @@
 import contextlib
 import json
 import math
+import os
+import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -15,17 +17,62 @@ from wqmaster.campaign.base import as_written, nearest
 from wqmaster.campaign.loading import LoadedCampaign, load
 from wqmaster.campaign.service import next_run, run_command, service_beside
 from wqmaster.campaign.units import megabytes, seconds
+from wqmaster.cli.help import WORDS_KEY
 from wqmaster.database.attempts import key_of
 from wqmaster.errors import ServiceError
 from wqmaster.jobs.failures import FailureClass
 from wqmaster.system.crashes import outlive_crashes
+from wqmaster.system.this_command import this_command
 
 # How many entries of a long list are shown.
 _MAX_SHOWN_ENTRIES = 6
 
+_YAML_SUFFIXES = (".yaml", ".yml")
+_DEFAULT_FILE = "campaign.yaml"
+# How many bytes of a file show whether it is a campaign file.
+_PEEKED_BYTES = 1 << 16
+
+
+class _CampaignFile(click.Path):
+    """The campaign file of a command with further arguments, of which none may take its place."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path.
+
+        Raises:
+            UsageError: it is not a campaign file, but a later word is, or ./campaign.yaml exists;
+                the message has the command in the right order.
+        """
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        words = list(ctx.meta.get(WORDS_KEY, ())) if ctx else []
+        if str(value) not in words or _is_campaign(path):
+            return path
+        later = [word for word in words if Path(word).suffix.lower() in _YAML_SUFFIXES]
+        if later or Path(_DEFAULT_FILE).is_file():
+            first = later[0] if later else _DEFAULT_FILE
+            right = shlex.join([first, *(word for word in words if word != first)])
+            verb = ctx.info_name if ctx else ""
+            raise click.UsageError(
+                f"the campaign file comes first: {this_command()} {verb} {right}"
+            )
+        return path
+
+
+def _is_campaign(path: Path) -> bool:
+    """Whether a word can be meant as a campaign file, by its ending or by what the file holds."""
+    if path.suffix.lower() in _YAML_SUFFIXES or path.is_dir():
+        return True
+    try:
+        with path.open("rb") as file:
+            return re.search(rb"^campaign\s*:", file.read(_PEEKED_BYTES), re.MULTILINE) is not None
+    except OSError:
+        return False
+
+
 campaign_argument = click.argument(
-    "campaign", type=click.Path(path_type=Path), default="campaign.yaml"
+    "campaign", type=click.Path(path_type=Path), default=_DEFAULT_FILE
 )
+first_campaign_argument = click.argument("campaign", type=_CampaignFile(path_type=Path))
 
 
 class Duration(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.1

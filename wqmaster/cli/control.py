@@ -9,12 +9,11 @@ from typing import Any
 import click
 
 from wqmaster.cli.commanding import command_master, wait_option
-from wqmaster.cli.common import Duration, campaign_argument
+from wqmaster.cli.common import Duration, campaign_argument, first_campaign_argument
 from wqmaster.cli.output import Output, json_option
 from wqmaster.database.orders import Verb
 
 _HOST = click.argument("host")
-_FILE = click.argument("campaign", type=click.Path(path_type=Path))
 
 
 @click.command()
@@ -72,7 +71,7 @@ def reload(campaign: Path, wait: float, output: Output) -> None:
 
 
 @click.command()
-@_FILE
+@first_campaign_argument
 @_HOST
 @click.option(
     "--for",
@@ -95,7 +94,7 @@ def block(campaign: Path, host: str, seconds: float | None, wait: float, output:
 
 
 @click.command()
-@_FILE
+@first_campaign_argument
 @_HOST
 @wait_option
 @json_option

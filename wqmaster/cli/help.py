@@ -9,6 +9,8 @@ from wqmaster.system.this_command import this_command
 
 # Longer than the first sentence of any help text, so none is cut.
 _MAX_HELP_CHARACTERS = 1000
+# The key of click's `meta` that holds the words after the command's name.
+WORDS_KEY = "wqmaster.words"
 
 
 def plain(error: click.UsageError) -> click.UsageError:
@@ -61,4 +63,5 @@ class Verbs(click.Group):
             from wqmaster.campaign.models import nearest
 
             ctx.fail(f"unknown command '{args[0]}'; {nearest(args[0], known)}")
+        ctx.meta[WORDS_KEY] = args[1:]
         return super().resolve_command(ctx, args)

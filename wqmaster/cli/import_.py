@@ -1,13 +1,12 @@
 """wqmaster import: put structure files into the campaign's collection."""
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from wqmaster.cli.common import Whole, counted, loaded, printable
+from wqmaster.cli.common import Whole, counted, first_campaign_argument, loaded, printable
 from wqmaster.cli.output import Output, json_option, progress
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import StructureError, WqmasterError
@@ -16,9 +15,7 @@ from wqmaster.recipe.resolving import resolve
 from wqmaster.run.opening import opened
 from wqmaster.structures.base import IdFault, Note, Options
 from wqmaster.structures.formats import check_of_smiles
-from wqmaster.system.this_command import this_command
 
-_OF_CAMPAIGNS = (".yaml", ".yml")
 # These options state the same for every record, so a refusal can be due to them, unless it is about
 # the `_id`.
 _OF_ALL_RECORDS = ("charge", "multiplicity")
@@ -105,7 +102,8 @@ def _refusal(
         wrong = [what, *(given if None in faults else ())]
         if IdFault.MISSING in faults:
             wrong.append("--id-from")
-        ways = [f"correct {_or(wrong)}"]
+        options = {one.option for account in bad for one in account.first_refused if one.option}
+        ways = [*(f"use {one}" for one in sorted(options)), f"correct {_or(wrong)}"]
         if faults == {IdFault.OWN}:
             ways = ["leave out --id-from"]
         elif faults == {IdFault.TAKEN}:
@@ -130,7 +128,7 @@ def _refusal(
 
 
 @click.command(name="import")
-@click.argument("campaign", type=click.Path(path_type=Path))
+@first_campaign_argument
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--prefix", help="Make ids PREFIX-NUMBER (default: the file's name).")
 @click.option(
@@ -202,7 +200,6 @@ def command(
     """
     if prefix is not None and id_from is not None:
         raise click.UsageError("use --prefix or --id-from, not both")
-    _check_order(campaign, files)
     file = resolve(loaded(campaign), runs=False).loaded
     options = Options(
         fields=file.campaign.molecule,
@@ -238,22 +235,6 @@ def command(
     output.show(_value(accounts, place), (), error=error)
     if error is not None:
         raise error
-
-
-def _check_order(campaign: Path, files: tuple[Path, ...]) -> None:
-    """Refuse a structure file in the place of the campaign file.
-
-    Raises:
-        UsageError: a campaign file follows it; the message has the command in the right order.
-    """
-    later = [path for path in files if path.suffix.lower() in _OF_CAMPAIGNS]
-    if campaign.suffix.lower() in _OF_CAMPAIGNS or not later:
-        return
-    others = [campaign, *(path for path in files if path != later[0])]
-    words = [shlex.quote(str(path)) for path in (later[0], *others)]
-    raise click.UsageError(
-        f"the campaign file comes first: {this_command()} import {' '.join(words)}"
-    )
 
 
 def _value(accounts: list[Account], place: str) -> dict[str, Any]:

@@ -7,13 +7,12 @@ from typing import Any
 import click
 
 from wqmaster.cli.commanding import choice_of, command_master, wait_option
-from wqmaster.cli.common import failure_class
+from wqmaster.cli.common import failure_class, first_campaign_argument
 from wqmaster.cli.output import Output, json_option
 from wqmaster.cli.queries import json_query
 from wqmaster.database.documents import Store
 from wqmaster.database.orders import Verb
 
-_FILE = click.argument("campaign", type=click.Path(path_type=Path))
 _IDS = click.argument("ids", metavar="[ID]...", nargs=-1)
 _CLASS = click.option("--class", "kind", metavar="CLASS", help="Documents that failed with CLASS.")
 _QUERY = click.option("--query", metavar="JSON", help="Documents that this MongoDB query selects.")
@@ -30,7 +29,7 @@ def _choice(
 
 
 @click.command()
-@_FILE
+@first_campaign_argument
 @_IDS
 @click.option(
     "--class", "kind", metavar="CLASS", help="Documents with an attempt that failed with CLASS."
@@ -55,7 +54,7 @@ def cancel(
 
 
 @click.command()
-@_FILE
+@first_campaign_argument
 @_IDS
 @_CLASS
 @_QUERY

@@ -118,7 +118,8 @@ class _Verbs(Verbs):
 def main(verbose: bool) -> None:
     """Run campaigns of many short chemistry calculations on documents in MongoDB.
 
-    CAMPAIGN is a campaign file (default: ./campaign.yaml).
+    CAMPAIGN is a campaign file. Where a command's help has it in brackets, it may be left out:
+    then it is ./campaign.yaml.
     """
     if verbose:
         logging.basicConfig()

@@ -111,7 +111,7 @@ def command(
         _list(parsers)
         return
     if not files:
-        raise click.UsageError("Missing argument 'FILES...'.")
+        raise click.UsageError("missing argument 'FILES...'")
     if stated is not None:
         stated = stated_name(stated, program)
     exit_code = 0

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from wqmaster.cli.common import loaded, possible_ids, printable
+from wqmaster.cli.common import first_campaign_argument, loaded, possible_ids, printable
 from wqmaster.cli.output import Output, json_option
 from wqmaster.database.documents import Store
 from wqmaster.datasets.ids import ids_of_row
@@ -104,7 +104,7 @@ def _told(one: ValueDifference) -> str:
 
 
 @click.command()
-@click.argument("campaign", type=click.Path(path_type=Path))
+@first_campaign_argument
 @click.argument("document", metavar="ID")
 @json_option
 def command(campaign: Path, document: str, output: Output) -> None:

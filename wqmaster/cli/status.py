@@ -21,6 +21,7 @@ from wqmaster.run.holds import HoldKind, state_of
 from wqmaster.run.opening import opened
 from wqmaster.run.other_names import where_else
 from wqmaster.run.progress import duration, expectation, overview, speed
+from wqmaster.run.service.running import served
 from wqmaster.run.service.seat_state import SeatState
 from wqmaster.run.service.status import published, typed_here
 from wqmaster.run.spool import Spool
@@ -198,7 +199,9 @@ def _lines(found: dict[str, Any], campaign: Path) -> Iterator[str]:
         yield f"stale     not compared ({how} with their documents)"
     live = found["master"]
     if live is None:
-        yield "master    not running"
+        seat = found["service"]
+        more = f"; in the service, the campaign is {seat['in_words']}" if seat else ""
+        yield f"master    not running{more}"
     else:
         yield (
             f"master    process {live['master']['pid']} on {live['master']['host']}: "
@@ -323,6 +326,8 @@ def command(campaign: Path, hosts: bool, slow: bool, output: Output) -> None:
             found = overview(store, Spool(file.folder / "spool"), recipe)
         mismatch = compared and compared.result()
     found["recipe_mismatch"] = mismatch and mismatch.message
+    seat = served(file)
+    found["service"] = seat and {"state": str(seat.state), "in_words": seat.in_words}
     if mismatch:
         problems.append(as_json(mismatch.message, mismatch.code))
     if found["stale"]:

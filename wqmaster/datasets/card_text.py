@@ -101,7 +101,7 @@ def _contents(card: Card) -> Iterator[str]:
             ),
         ),
     )
-    yield "Medians and 95th percentiles are exact to 0.2%."
+    yield "Medians and 95th percentiles are accurate to within 0.2%."
     yield ""
 
 

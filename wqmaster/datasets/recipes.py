@@ -26,6 +26,8 @@ def accept_recipes(sources: Sequence[Source], *, mixed: bool) -> None:
         if others:
             done = "1 document" if others == 1 else f"{others:,} documents"
             raise NothingMatches(f"{names}: the query selects none of {done} with results")
+        for source in sources:
+            source.check_filled()
         raise NothingMatches(
             f"{names}: there are no results to export; compute some: {this_command()} run {path}"
         )

@@ -24,6 +24,7 @@ from wqmaster.datasets.stored import Unusable, array_of, checks_of, shape_of
 from wqmaster.errors import BadDocument
 from wqmaster.jobs.molecule import Document, Molecule, differences, from_document
 from wqmaster.recipe.recipe import Recipe
+from wqmaster.run.first_look import check_filled
 
 # Coordinates that differ by no more are the same: outputs round them (ORCA: to 6 decimals).
 _ROUNDED_ANGSTROM = 5e-6
@@ -106,6 +107,14 @@ class Source:
     def unselected(self) -> int:
         """The number of results, including those that the query does not select."""
         return sum(self._store.reader.count(self.labels.name, self._store.selecting({})).values())
+
+    def check_filled(self) -> None:
+        """Check that the campaign has documents.
+
+        Raises:
+            NothingMatches: its collection is empty.
+        """
+        check_filled(self._store, self.recipe.loaded)
 
     @cached_property
     def _recipes(self) -> dict[tuple[str | None, bool], int]:

@@ -90,8 +90,10 @@ def _portable(
     fix = (
         f"conda create -p conda-worker -c conda-forge {package}, then 'workers: {{worker: "
         f"conda-worker/bin/{path.name}}}' in the campaign file; or build a static one "
-        "(docs/workers.md); or name a container that has it with 'image:'"
+        "(docs/workers.md)"
     )
+    if isinstance(case.workers, CondorWorkers):
+        fix += "; or name a container with a newer C library with 'image:'"
     if not needs.glibc:
         libraries = ", ".join(needs.libraries) or needs.loader
         seen = f"{path} is linked dynamically, but not to glibc; hosts must have {libraries}"
@@ -101,7 +103,7 @@ def _portable(
     own = [name for name in needs.libraries if not _is_of_glibc(name)]
     image = case.workers.image if isinstance(case.workers, CondorWorkers) else None
     if own and image is None:
-        seen = f"hosts must have {', '.join(own)} besides glibc"
+        seen = f"hosts must have {' and '.join(own)} in addition to glibc"
         yield Finding("worker's libraries", "warning", seen, fix, ErrorCode.WORKER_UNUSABLE)
 
 

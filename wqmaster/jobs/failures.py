@@ -212,8 +212,15 @@ _MAX_SIGNATURE_CHARACTERS = 200
 # they are applied.
 _VARYING = (
     (re.compile(r"0x[0-9a-fA-F]+"), "#"),
-    (re.compile(r"(?:[\w.~-]*/)+[\w.-]+"), "PATH"),
-    (re.compile(r"\b[\w-]+(?:\.[\w-]+)+\.[a-z]{2,}\b"), "HOST"),
+    # A relative path has a dot in it, other than units (eV/Angstrom) and names (def2/JK).
+    (
+        re.compile(
+            r"(?:(?<![\w./~-])(?:~|\.{1,2})?/|(?=[\w~/-]*/[\w~/-]*\.\w)[\w~-]+/)[\w.~/-]*\w"
+        ),
+        "PATH",
+    ),
+    # A host has a digit or a hyphen in its name, other than a function (numpy.linalg.norm).
+    (re.compile(r"\b(?=[\w.]*[\d-])[\w-]+(?:\.[\w-]+)+\.[a-z]{2,}\b"), "HOST"),
     (re.compile(r"[-+]?\d+(?:\.\d+)?(?:[eEdD][-+]?\d+)?"), "N"),
     (re.compile(r"[-+]?\b(?:nan|inf)\b", re.IGNORECASE), "N"),
     (re.compile(r"\s+"), " "),
@@ -224,6 +231,9 @@ _VARYING = (
 # Each line is a different cause, so its number is kept: it is written in characters that no pattern
 # in _VARYING matches until all patterns have been applied.
 _CODE_LINE = re.compile(r"(?:[\w.~-]*/)*([\w-]+\.py\"?, line \d+)")
+# The name of a method or basis set, such as DEF2-TZVP, GFN2 and MMFF94, of which the number is a
+# part. It is kept in the same way.
+_METHOD = re.compile(r"[A-Z]{2,}\d{1,2}(?!\d)|\bdef2\b")
 _HIDING = {ord(character): 0xE000 + ord(character) for character in "0123456789.-"}
 _SHOWING = {hidden: shown for shown, hidden in _HIDING.items()}
 
@@ -231,11 +241,13 @@ _SHOWING = {hidden: shown for shown, hidden in _HIDING.items()}
 def signature(message: str) -> str:
     """`message` without the parts that differ between jobs (numbers, paths, hosts).
 
-    Line numbers in Python files are kept. A signature has at most 200 characters.
+    Line numbers in Python files, and numbers in the names of methods, are kept. A signature has at
+    most 200 characters.
     """
     lines = _CODE_LINE.findall(message)
     message = message[:_SIGNATURE_SOURCE_CHARACTERS]
     message = _CODE_LINE.sub(lambda match: match[1].translate(_HIDING), message)
+    message = _METHOD.sub(lambda match: match[0].translate(_HIDING), message)
     for pattern, word in _VARYING:
         message = pattern.sub(word, message)
     message = message.translate(_SHOWING).strip()

@@ -23,6 +23,7 @@ class RefusedRecord:
     place: str  # number, line and title, for messages
     # What is wrong with its `_id`, if that is the reason, and not what the record holds.
     id_fault: IdFault | None
+    option: str | None  # the option that would accept it, if there is one
 
     @classmethod
     def of(cls, record: Record, why: str) -> "RefusedRecord":
@@ -34,6 +35,7 @@ class RefusedRecord:
             why=why,
             place=record.place,
             id_fault=record.id_fault,
+            option=record.option,
         )
 
 

@@ -95,7 +95,7 @@ class CanaryMeter:
                 f"example {quoted(job.key)}: {quoted(failure.message)}",
                 self._command,
                 retries_go_on=True,
-                afterwards=f"fix the cause, then: {self._run_command}; or let all documents pass: "
+                afterwards=f"fix the cause, then: {self._run_command}; or compute the rest anyway: "
                 f"{self._run_command} --no-canary",
             )
         reason = (

@@ -24,6 +24,21 @@ def _typed_query(store: Store) -> str:
     return f"'{json_util.dumps(store.campaign.submit.query)}'"
 
 
+def check_filled(store: Store, loaded: LoadedCampaign) -> None:
+    """Check that the campaign's collection has documents.
+
+    Raises:
+        NothingMatches: it is empty.
+    """
+    if store.size() == 0:
+        raise NothingMatches(
+            f"the collection {store.documents.full_name} is empty: fill it with "
+            f"'{this_command()} import {loaded.typed} FILE', or name another one with "
+            "'database: {name: ..., collection: ...}'" + where_else(loaded),
+            code=ErrorCode.COLLECTION_EMPTY,
+        )
+
+
 def check_matches(store: Store, counts: Counts | None, loaded: LoadedCampaign) -> None:
     """Check that there are documents to compute, or that all of them have results.
 
@@ -37,13 +52,7 @@ def check_matches(store: Store, counts: Counts | None, loaded: LoadedCampaign) -
     if any_left or (counts and counts.done and not store.selects_nothing()):
         return
     place = store.documents.full_name
-    if store.size() == 0:
-        raise NothingMatches(
-            f"the collection {place} is empty: fill it with "
-            f"'{this_command()} import {loaded.typed} FILE', or name another one with "
-            "'database: {name: ..., collection: ...}'" + where_else(loaded),
-            code=ErrorCode.COLLECTION_EMPTY,
-        )
+    check_filled(store, loaded)
     for step, count in store.partly_done().items():
         path = f"{store.campaign.output_key}.{step}"
         raise NothingMatches(

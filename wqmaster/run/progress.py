@@ -312,10 +312,7 @@ def overview(store: Store, spool: Spool, recipe: Recipe | None) -> dict[str, Any
 def _surveyed(
     store: Store, recipe: Recipe, live: Mapping[str, Any] | None
 ) -> Mapping[str, Any] | None:
-    """How many results are stale; for a large collection, what the running master has found.
-
-    None if no master runs that could have looked at a large collection.
-    """
+    """How many results are stale; in a large collection, what a running master has found."""
     if recipe_guard.is_small(store):
         return stale.survey(store, recipe, _STALE_SECONDS).as_json()
     return live and live.get("stale_survey")

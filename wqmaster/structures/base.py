@@ -71,12 +71,16 @@ class IdFault(StrEnum):
 class Refused(Exception):
     """A record cannot be imported; the message gives the reason.
 
-    `id_fault` is set if the reason is the `_id`, not what the record holds.
+    `id_fault` is set if the reason is the `_id`, not what the record holds. `option` is the option
+    of the command line that accepts such records, as the message explains.
     """
 
-    def __init__(self, reason: object, id_fault: IdFault | None = None) -> None:
+    def __init__(
+        self, reason: object, id_fault: IdFault | None = None, option: str | None = None
+    ) -> None:
         super().__init__(reason)
         self.id_fault = id_fault
+        self.option = option
 
 
 @dataclass(frozen=True)
@@ -111,12 +115,14 @@ class Record:
     multiplicity_from: str = ""  # source of the multiplicity; "" if nothing states it
     # What is wrong with its `_id`, if that is the reason, and not what the record holds.
     id_fault: IdFault | None = None
+    option: str | None = None  # the option that would accept it, if there is one
 
     def refuse(self, why: object, id_fault: IdFault | None = None) -> "Record":
         """Mark the record as refused, and return it."""
         self.documents, self.notes = [], set()
         self.why = " ".join(str(why).split())
         self.id_fault = id_fault
+        self.option = why.option if isinstance(why, Refused) else None
         return self
 
     @property

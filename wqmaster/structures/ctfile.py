@@ -66,7 +66,7 @@ def table_of(lines: list[str]) -> Table:
     if len(lines) < 4:
         raise Refused("it is truncated: no connection table")
     if not any(line.startswith("M  END") for line in lines[3:]):
-        raise Refused("it is truncated: no line 'M  END'")
+        raise Refused("it is truncated: no line 'M END' (with two spaces before END)")
     title, program, counts = lines[0].strip(), lines[1], lines[3]
     dimension = program[20:22].upper()
     found = Table(title, dimension if dimension in ("2D", "3D") else "", 0)

@@ -25,6 +25,8 @@ _SEED = 61453
 _MMFF_ITERATIONS = 2000
 # How many times an MMFF94 optimization runs for up to _MMFF_ITERATIONS iterations.
 _MMFF_ROUNDS = 10
+# The option that accepts a molecule for which GFN-FF fails.
+_WITHOUT = "--optimize none"
 _GFNFF_SECONDS = 600
 # The shortest distance between two atoms that OMol25 accepts (facebookresearch/fairchem,
 # omdata/reactivity_utils.py).
@@ -150,7 +152,9 @@ def _mmff(molecule: Any) -> None:
         return
     if not rdForceFieldHelpers.MMFFHasAllMoleculeParams(molecule):
         raise Refused(
-            "MMFF94 has no parameters for it; use --optimize gfnff (with xtb) or --optimize none"
+            "MMFF94 has no parameters for it; --optimize gfnff uses xtb's GFN-FF instead, "
+            "--optimize none leaves the geometry as it was built",
+            option="--optimize",
         )
     properties = rdForceFieldHelpers.MMFFGetMoleculeProperties(molecule)
     for conformer in molecule.GetConformers():
@@ -162,7 +166,11 @@ def _mmff(molecule: Any) -> None:
         )
         field.Initialize()
         if all(field.Minimize(maxIts=_MMFF_ITERATIONS) for _ in range(_MMFF_ROUNDS)):
-            raise Refused("MMFF94 does not converge; use --optimize gfnff or --optimize none")
+            raise Refused(
+                "MMFF94 does not converge; --optimize gfnff uses xtb's GFN-FF instead, "
+                "--optimize none leaves the geometry as it was built",
+                option="--optimize",
+            )
 
 
 def check_gfnff() -> None:
@@ -197,12 +205,12 @@ def _gfnff(molecule: Any, conformer: Any) -> None:
         try:
             said = ask(command, os.environ, seconds=_GFNFF_SECONDS, errors="dropped", folder=folder)
             if said.code is None:
-                raise Refused(f"GFN-FF takes more than {_GFNFF_SECONDS} s; use --optimize none")
+                raise Refused(f"GFN-FF takes more than {_GFNFF_SECONDS} s", option=_WITHOUT)
             lines = (folder / "xtbopt.xyz").read_text().splitlines()[2:]
         except OSError as error:
-            raise Refused("GFN-FF returns no geometry; use --optimize none") from error
+            raise Refused("GFN-FF returns no geometry", option=_WITHOUT) from error
         if said.code or "GEOMETRY OPTIMIZATION CONVERGED" not in said.text:
-            raise Refused("GFN-FF does not converge; use --optimize none")
+            raise Refused("GFN-FF does not converge", option=_WITHOUT)
         for place, line in enumerate(lines[: len(numbers)]):
             conformer.SetAtomPosition(place, [float(word) for word in line.split()[1:4]])
 

@@ -1,5 +1,6 @@
 """The choice of a file's reader by the file's name, and advice for unsupported formats."""
 
+import difflib
 import gzip
 import lzma
 import re
@@ -161,14 +162,7 @@ def reader_of(path: Path, options: Options) -> Reader:
             code=ErrorCode.FORMAT_UNKNOWN,
         )
     if ending not in _READERS:
-        hint = nearest(ending, _KNOWN) if ending else available(_KNOWN)
-        source, target = shlex.quote(str(path)), shlex.quote(f"{path.stem}.extxyz")
-        raise StructureError(
-            f"{path}: unknown format '{ending or path.name}'; ASE converts many others: "
-            f"ase convert {source} {target} (then add charge= and multiplicity= to its comments); "
-            f"{hint}",
-            code=ErrorCode.FORMAT_UNKNOWN,
-        )
+        raise _unknown(path, ending)
     reader = _READERS[ending]
     if reader in _UNCOMPRESSED and is_compressed(path):
         library = _UNCOMPRESSED[reader]
@@ -208,3 +202,21 @@ def _check_installed(path: Path, reader: Reader) -> None:
             f"{path}: reading this format needs {name}: pip install 'wqmaster[{extra}]'",
             code=ErrorCode.LIBRARY_MISSING,
         )
+
+
+def _unknown(path: Path, ending: str) -> StructureError:
+    """The error about a file whose ending is missing or unknown."""
+    if not ending:
+        why = (
+            f"its name has no ending, which states the format; rename the file, for example to "
+            f"{path.name}.xyz; {available(_KNOWN)}"
+        )
+    elif difflib.get_close_matches(ending, _KNOWN, n=1):
+        why = f"unknown format '{ending}'; {nearest(ending, _KNOWN)}"
+    else:
+        source, target = shlex.quote(str(path)), shlex.quote(f"{path.stem}.extxyz")
+        why = (
+            f"unknown format '{ending}'; ASE converts many others: ase convert {source} {target} "
+            f"(then add charge= and multiplicity= to its comments); {available(_KNOWN)}"
+        )
+    return StructureError(f"{path}: {why}", code=ErrorCode.FORMAT_UNKNOWN)

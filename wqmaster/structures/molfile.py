@@ -104,7 +104,8 @@ def _fill(record: Record, options: Options) -> None:
     if flat and options.flat == "refuse":
         raise Refused(
             "it is a 2D structure (no z coordinates), not a geometry; --flat embed builds a "
-            "geometry, --flat keep uses the coordinates as they are"
+            "geometry, --flat keep uses the coordinates as they are",
+            option="--flat",
         )
     stated = multiplicity_of(fields, implied, options)
     if stated is None:
@@ -257,5 +258,6 @@ def _whole(molecule: Any, block: str, options: Options, unpaired: int, notes: se
     raise Refused(
         f"{missing} hydrogen{'s are' if missing > 1 else ' is'} missing (the first on atom "
         f"{place + 1}, {symbol}); --hydrogens add adds them, --hydrogens keep uses the atoms as "
-        "they are"
+        "they are",
+        option="--hydrogens",
     )

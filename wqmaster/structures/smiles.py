@@ -103,10 +103,12 @@ def _column(path: Path, names: list[str], options: Options) -> str:
         for name in names:
             if name.lower() == known.lower():
                 return name
-    column = f"column '{options.smiles_column}'" if options.smiles_column else "column of SMILES"
+    asked = options.smiles_column
+    column = f"column '{asked}'" if asked else "column of SMILES"
+    how = "name one of these" if asked else "name the column"
     raise StructureError(
         f"{path}: line 1 has no {column} (columns: {', '.join(names)[:200] or 'none'}); "
-        "name the column with --smiles-column"
+        f"{how} with --smiles-column"
     )
 
 

@@ -31,6 +31,7 @@ from wqmaster.offline.audit.sampling import Stratum, draw
 from wqmaster.offline.audit.statistics import difference
 from wqmaster.recipe.hashing import hash_of
 from wqmaster.recipe.recipe import Recipe
+from wqmaster.run.first_look import check_filled
 from wqmaster.run.opening import opened
 from wqmaster.run.progress import Progress
 from wqmaster.system.this_command import this_command
@@ -234,6 +235,7 @@ def prepared(recipe: Recipe, store: Store, settings: Settings) -> Audit:
         )
     strata = draw(originals.sizes(), settings.sample, settings.seed)
     if not strata:
+        check_filled(store, recipe.loaded)
         recipe_guard.check_recipes(store, recipe)
         raise NothingMatches(
             f"{store.documents.full_name}: no document has a result of step '{labels.name}' with "

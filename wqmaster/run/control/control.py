@@ -268,9 +268,13 @@ class Control:
             message = f"{host} gets tasks again" if was else f"{host} was not blocked"
             return Answer(True, message, {"host": host, "was_blocked": was})
         more = "" if known else "; no task of this run has ended on a host with this name"
-        if steering.engine.port is None:
-            more = "; all jobs run on this machine, though"
         until = how_long(command.arguments)
+        if steering.engine.port is None:
+            message = (
+                f"{host} is blocked {until}, which has no effect on this run: with 'engine: "
+                "local', all jobs run on this machine"
+            )
+            return Answer(True, message, {"host": host})
         return Answer(True, f"{host} gets no more tasks {until}{more}", {"host": host})
 
     def _reload(self, steering: Steering) -> Answer:
