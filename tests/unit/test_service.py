@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,7 +53,7 @@ from wqmaster.run.service.status import published, typed_here
 from wqmaster.run.service.table import _row, progress_of
 from wqmaster.run.service.workforce import as_campaign, largest
 from wqmaster.run.spool import Spool
-from wqmaster.system.processes import began, boot
+from wqmaster.system.processes import this_process
 from wqmaster.system.this_command import suggest_absolutely, this_command
 
 RETURNED = Returned("t-1", TaskResult.OK, 0, "host", 1.0, 3.5, "said")
@@ -643,11 +641,10 @@ def test_commands_for_the_workers_of_a_service_name_one_of_its_campaigns(tmp_pat
 
 
 @pytest.fixture
-def running() -> Iterator[dict[str, Any]]:
-    """The identity of a process that passes for a service."""
-    command = [sys.executable, "-c", "import sys; sys.stdin.read()", "wqmaster serve"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
-        yield {"pid": process.pid, "boot": boot(), "began": began(process.pid), "state": "running"}
+def running(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The identity of a process that passes for a service: this one."""
+    monkeypatch.setattr("wqmaster.system.processes.command_line", lambda pid: "wqmaster serve")
+    return {**this_process(), "state": "running"}
 
 
 def test_a_service_that_has_ended_leaves_its_campaigns_to_a_run(

@@ -215,7 +215,7 @@ _VARYING = (
     # A relative path has a dot in it, other than units (eV/Angstrom) and names (def2/JK).
     (
         re.compile(
-            r"(?:(?<![\w./~-])(?:~|\.{1,2})?/|(?=[\w~/-]*/[\w~/-]*\.\w)[\w~-]+/)[\w.~/-]*\w"
+            r"(?:(?<![\w./~\ue000-\ue0ff-])(?:~|\.{1,2})?/|(?=[\w~/-]*/[\w~/-]*\.\w)[\w~-]+/)[\w.~/-]*\w"
         ),
         "PATH",
     ),
