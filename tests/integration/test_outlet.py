@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import wait_until
-from wqmaster.run.hook_process import HookConfiguration
+from wqmaster.run.hook_configuration import HookConfiguration
 from wqmaster.run.outlet import MAX_WAITING_LINES, Outlet
 from wqmaster.system.processes import is_running
 

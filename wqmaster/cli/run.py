@@ -6,17 +6,12 @@ from pathlib import Path
 import click
 
 from wqmaster.cli.common import Duration, Whole, loaded, outlive
-from wqmaster.cli.several import run_several
 from wqmaster.cli.stages import Stages
 from wqmaster.cli.view import say, summary, view
-from wqmaster.offline.audit.auditing import Run, Stopped
-from wqmaster.offline.audit.canary import audit_first
-from wqmaster.offline.audit.report import Report, refused
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.recipe.resolving import resolve
 from wqmaster.run import assembly
 from wqmaster.run.progress import Progress
-from wqmaster.run.service.together import Asked
 
 
 @click.command()
@@ -73,6 +68,9 @@ def command(
     if limit is None and not exit_on_trouble:
         outlive(say)
     if len(campaigns) > 1:
+        from wqmaster.cli.several import run_several
+        from wqmaster.run.service.together import Asked
+
         asked = Asked(
             limit=limit,
             watch=watch,
@@ -105,7 +103,10 @@ def command(
                     f"not audited: --limit {limit} is below the audit's sample ({audit.sample})"
                 )
             else:
-                passed = _audited(recipe, stages, stage, quiet=quiet)
+                # NumPy would take 16 MB of a master that may run for months.
+                from wqmaster.cli.first_audit import audited
+
+                passed = audited(recipe, stages, stage, quiet=quiet)
                 if limit is not None:
                     limit = max(0, limit - passed)
         asked_for = {"engine": engine, "port": port}
@@ -115,27 +116,3 @@ def command(
     stages.exit_if_stopped()
     if progress.failed or progress.failed_before or (progress.left and limit is None):
         raise SystemExit(1)
-
-
-def _audited(recipe: Recipe, stages: Stages, stage: Run, *, quiet: bool) -> int:
-    """Make the audit of a campaign; return how many documents were computed for it."""
-
-    def show(report: Report) -> None:
-        if not quiet:
-            click.echo("\n".join(report.lines()))
-
-    try:
-        passed = audit_first(recipe, stage, show)
-    except Stopped:
-        stages.exit_if_stopped()
-        raise
-    if passed is None:
-        return 0
-    mean = passed.noise.force_mean
-    if mean is not None:
-        also = f"; {refused(passed.noise)}" if passed.noise.refused else ""
-        stages.notes.append(
-            f"audit passed: force components are off by {mean.value:.3g} meV/Angstrom on average "
-            f"({passed.noise.structures} documents{also})"
-        )
-    return passed.computed

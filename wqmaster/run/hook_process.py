@@ -21,25 +21,12 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
+from wqmaster.run.hook_configuration import HookConfiguration
 from wqmaster.system.lines import last_line
 
 log = logging.getLogger("wqmaster.notify")
 
 _MAX_QUOTED_CHARACTERS = 300
-
-
-class HookConfiguration(BaseModel):
-    """Whom to tell. It holds secrets, so it is sent only through a pipe."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    words: list[str]  # the program and its arguments; [] for none
-    url: str | None
-    timeout: float  # seconds
-    folder: str  # where the program runs
-    log: str  # path of the log
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

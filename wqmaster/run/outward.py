@@ -16,7 +16,7 @@ from wqmaster.campaign.watching import Metrics, Notify
 from wqmaster.error_codes import ErrorCode
 from wqmaster.errors import CampaignError, ServiceError
 from wqmaster.run import metrics
-from wqmaster.run.hook_process import HookConfiguration
+from wqmaster.run.hook_configuration import HookConfiguration
 from wqmaster.run.notify import Event, Notifier
 from wqmaster.run.outlet import Outlet
 from wqmaster.run.progress import Progress

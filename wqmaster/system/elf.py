@@ -13,13 +13,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from elftools.construct.lib.container import Container
-from elftools.elf.dynamic import DynamicSegment
-from elftools.elf.elffile import ELFFile
-from elftools.elf.gnuversions import GNUVerNeedSection
-from elftools.elf.segments import InterpSegment
+# Imported when a program is read, since that takes 50 ms, and few commands read one.
+if TYPE_CHECKING:
+    from elftools.elf.dynamic import DynamicSegment
+    from elftools.elf.elffile import ELFFile
 
 # A damaged file can claim any number of entries.
 _MAX_ENTRIES = 10_000
@@ -62,6 +61,10 @@ def needs(path: Path) -> Needs | None:
 
 
 def _read(file: IO[bytes]) -> Needs:
+    from elftools.elf.dynamic import DynamicSegment
+    from elftools.elf.elffile import ELFFile
+    from elftools.elf.segments import InterpSegment
+
     elf = ELFFile(file)
     machine = _MACHINES.get(elf["e_machine"], str(elf["e_machine"]).removeprefix("EM_"))
     dynamic, loader = None, None
@@ -78,8 +81,11 @@ def _read(file: IO[bytes]) -> Needs:
     return Needs(max(versions, default=()), libraries, loader, machine)
 
 
-def _versions(elf: ELFFile, dynamic: DynamicSegment) -> Iterator[str]:
+def _versions(elf: "ELFFile", dynamic: "DynamicSegment") -> Iterator[str]:
     """The versions that the program's symbols require, such as GLIBC_2.38 or GCC_3.0."""
+    from elftools.construct.lib.container import Container
+    from elftools.elf.gnuversions import GNUVerNeedSection
+
     address, offset = dynamic.get_table_offset("DT_VERNEED")
     if address is None:
         return
