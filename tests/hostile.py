@@ -281,7 +281,7 @@ def sizes(one: _Hostile) -> None:
 
 @kind
 def long_extension(one: _Hostile) -> None:
-    """A name or a record of many megabytes, which a careless reader holds several times."""
+    """A name or a record of up to 64 MB, of which a careless reader holds several copies."""
     size = one.chance.choice([20_000, MEGABYTE, 64 * MEGABYTE])
     type_ = one.some(b"L", b"x", b"g", b"K")
     with one.path.open("wb") as file:

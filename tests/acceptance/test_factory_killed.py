@@ -28,7 +28,7 @@ def done(campaigns: Campaigns) -> int:
 
 
 def factories(folder: Path, engine: str) -> list[int]:
-    """The factory's processes of the campaign in `folder`."""
+    """The ids of the factory processes of the campaign in `folder`."""
     name = ENGINE_PROGRAMS[engine].factory
     found = []
     for process in psutil.process_iter():

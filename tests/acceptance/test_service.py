@@ -109,7 +109,7 @@ class Group:
         return found
 
     def row(self, name: str) -> dict[str, Any]:
-        """A campaign in the status; {} if it is not there."""
+        """The campaign `name` in the status; {} if it is not there."""
         rows = self.status().get("campaigns", [])
         return next((one for one in rows if one["campaign"] == name), {})
 

@@ -434,7 +434,7 @@ def test_many_failed_documents_do_not_delay_the_heartbeat(
 
 
 class SlowlyReceiving(MemoryEngine):
-    """Takes a second for the outputs of each task."""
+    """Reports that it took a second to receive the outputs of each task."""
 
     def wait(self, seconds: float) -> Returned | None:
         found = super().wait(seconds)

@@ -1,4 +1,4 @@
-"""The fit of time by molecule size: accuracy, robustness, memory; and the tasks that hang."""
+"""The fit of time against molecule size: accuracy, robustness, memory; and the tasks that hang."""
 
 import math
 import random

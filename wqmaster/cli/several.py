@@ -5,6 +5,7 @@ import math
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import compress
@@ -69,13 +70,18 @@ def cells(row: Row) -> tuple[str, ...]:
 
 
 def remarks(rows: Sequence[Row]) -> Iterator[str]:
-    """What the table cannot show: troubles of all, and holds and errors of each campaign."""
-    held = {row.hold for row in rows}  # a hold is often the trouble, too
-    troubles = dict.fromkeys(row.progress.trouble for row in rows if row.progress.trouble)
-    yield from (one for one in troubles if one not in held)
+    """What the table cannot show: the troubles, holds and errors of campaigns.
+
+    A trouble that several campaigns share is shown once, without a name.
+    """
+    troubles = Counter(row.progress.trouble for row in rows if row.progress.trouble)
+    held = {row.hold for row in rows}
+    shared = [one for one, count in troubles.items() if count > 1 and one not in held]
+    yield from shared
     for row in rows:
-        for text in (row.hold, row.error):
-            if text:
+        # A hold is often the trouble, too.
+        for text in dict.fromkeys((row.hold, row.progress.trouble, row.error)):
+            if text and text not in shared:
                 yield f"{row.name}: {text}"
 
 

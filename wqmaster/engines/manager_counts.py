@@ -20,7 +20,7 @@ _MAX_CHOICE_WORKERS = 500
 
 @dataclass
 class Counts:
-    """The counts of `ManagerStats`; sizes are in MB."""
+    """The counts of `ManagerStats`; memory and disk are in MB."""
 
     workers_connected: int
     workers_lost: int

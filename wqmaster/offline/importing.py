@@ -55,7 +55,7 @@ class Account:
     # has several conformers, each conformer is a document.
     records: int = 0
     imported: int = 0
-    there: int = 0  # records already in the collection, and identical
+    there: int = 0  # documents already in the collection, or earlier in the file
     held_back: int = 0  # good records, not imported because of others
     refused: int = 0
     first_refused: list[RefusedRecord] = field(default_factory=list)

@@ -132,7 +132,7 @@ class Bundling:
         return seconds, most
 
     def groups(self, bundle: Bundle, jobs: Sequence[tuple[str, int]]) -> list[int]:
-        """Divide documents into tasks; return the number of documents of each task, in order.
+        """Divide documents into tasks; return the number of documents in each task, in order.
 
         `jobs` are the keys of the documents and their numbers of atoms.
         """

@@ -199,7 +199,7 @@ class Progress:
 
     @property
     def unsent(self) -> int | None:
-        """Documents that are still to be sent for the first time; None if not counted."""
+        """Documents that are still to be sent, also if once more; None if not counted."""
         return None if self.left is None else max(0, self.left - self.sent - self.spooled)
 
     @property

@@ -117,7 +117,7 @@ class _Tree:
             raise BadArchive(f"it contains {shown}, which is not a file, folder or link")
 
     def check(self) -> None:
-        """Check that no link leads out of the archive, neither directly nor through other links.
+        """Check that no link leads out of the archive, either directly or through other links.
 
         Raises:
             BadArchive: a link leads out of it.

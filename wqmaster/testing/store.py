@@ -172,7 +172,7 @@ class MemoryStore:
         return found
 
     def commit(self, results: Sequence[Result]) -> dict[str, str]:
-        """Store results that do not exist yet.
+        """Store results that do not exist yet, or that replace those of an earlier attempt.
 
         Returns the reason for each refusal, keyed by `key_of(_id)`.
         """

@@ -190,7 +190,8 @@ def stated(output: Output, *, alone: bool) -> Stated:
     `alone`: whether the folder has no output of another run.
 
     Raises:
-        Unfit: the files do not state the whole molecule.
+        Unfit: the files do not state the whole molecule, or the energy includes a restraint, a
+            wall or point charges.
     """
     text = stdout(output)
     _alone_in_space(text)

@@ -77,39 +77,53 @@ def _entry(output: Output, *keys: str) -> float:
     raise output.missing(f"'{keys[-1]}'")
 
 
+def _check_coupled_cluster(output: Output) -> None:
+    """Check that the last energies of module mdci are those of coupled cluster.
+
+    Raises:
+        ParseError: they are not, they are missing, or the iterations did not converge.
+    """
+    start, _ = _summary(output)
+    iterations = _iterations(output.text, start)
+    if iterations and "COUPLED CLUSTER" not in iterations.split("\n", 1)[0]:
+        raise ParseError("the last correlated energy is not a coupled-cluster energy")
+
+
 @reads("stdout")
 @of_final_state
 def reference_energy(output: Output) -> float:
-    """Energy of the reference determinant, E(0), in the final evaluation in Eh (module mdci)."""
+    """Energy of the reference determinant, E(0), in Eh, from module mdci's last evaluation."""
     return _entry(output, "E(0)")
 
 
 @reads("stdout")
 @of_final_state
 def ccsd_correlation_energy(output: Output) -> float:
-    """CCSD correlation energy from the final evaluation in Eh, without triples, with weak pairs."""
+    """CCSD correlation energy in Eh, from the final evaluation, without triples, with weak pairs.
+
+    Raises:
+        ParseError: it is missing, it did not converge, or the method is not coupled cluster.
+    """
+    _check_coupled_cluster(output)
     return _entry(output, *_CORRELATION)
 
 
 @reads("stdout")
 @of_final_state
 def ccsd_energy(output: Output) -> float:
-    """Total CCSD (or DLPNO-CCSD) energy from the final evaluation in Eh, without triples.
+    """Total CCSD (or DLPNO-CCSD) energy in Eh, from the final evaluation, without triples.
 
     Raises:
         ParseError: it is missing, it did not converge, or the method is not coupled cluster.
     """
-    start, found = _summary(output)
-    iterations = _iterations(output.text, start)
-    if iterations and "COUPLED CLUSTER" not in iterations.split("\n", 1)[0]:
-        raise ParseError("the last correlated energy is not a coupled-cluster energy")
-    return found["E(TOT)"]
+    _check_coupled_cluster(output)
+    return _entry(output, "E(TOT)")
 
 
 @reads("stdout")
 @of_final_state
 def ccsd_t_energy(output: Output) -> float:
-    """Total CCSD(T) (or DLPNO-CCSD(T)) energy from the final evaluation in Eh.
+    """Total CCSD(T) (or DLPNO-CCSD(T)) energy in Eh, from the final evaluation.
 
     Raises:
         ParseError: it is missing, CCSD did not converge, or it is not E(CCSD) plus the triples

@@ -77,13 +77,14 @@ def printed_energy(text: str) -> float:
 def energy(output: Output) -> float:
     """Total energy in Eh, at the last geometry of an optimization or the initial one of an MD.
 
-    It has 12 decimals if it comes from molecule.engrad or the printout, and 8 if only xtbout.json
-    exists. It includes the free energy of solvation and the energy of restraints or walls in the
+    It has 12 decimals if it comes from molecule.engrad or the printout, and 8 if it comes from
+    xtbout.json, which counts if there is no molecule.engrad and the printout, if any, has another
+    energy. It includes the free energy of solvation and the energy of restraints or walls in the
     input. After `--vip`, `--vea` and so on, it is the energy of the molecule, from the printout.
 
     Raises:
         ParseError: it is missing; the run is `--bhess` or a relaxed scan, whose files have energies
-            at different geometries; or the energies in two files differ.
+            at different geometries; or molecule.engrad and another file have different energies.
     """
     of_one_geometry(output, "the energy")
     if is_of_an_ion(output):

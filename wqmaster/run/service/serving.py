@@ -198,7 +198,7 @@ class Serving:
             self._event(f"{answer.name}: continues with the changed file {entry.path}")
 
     def _why_not(self, entry: _Entry, answer: Answer) -> str | None:
-        """Why a valid campaign cannot be run by this service, or not now; None if it can."""
+        """Why this service cannot run a valid campaign, at all or at present; None if it can."""
         path = entry.path
         if answer.has_audit and self._audits:
             return (

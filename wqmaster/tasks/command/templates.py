@@ -108,7 +108,7 @@ def _named(value: Any, path: str, asked: frozenset[str]) -> Any:
 
 
 def _printed(value: Any) -> Any:
-    """Convert a value to what `{{ }}` writes: text, or a number with all its digits.
+    """Convert a value to what `{{ }}` writes: text, a truth value, or a number with all digits.
 
     Raises:
         ValueError: the value has any other type, or is not finite.
