@@ -39,7 +39,7 @@ shellcheck:
 
 test: lint ## run the linters and all tests, with coverage (./shell coverage report -m shows the lines)
 	cd / && $(CURDIR)/shell wqmaster --version
-	$(COVERAGE) ./shell --with pyscf pytest -n auto --dist loadgroup --no-loadscope-reorder $(COVERED)
+	$(COVERAGE) ./shell --with pyscf pytest -n auto --dist loadfile --no-loadscope-reorder $(COVERED)
 
 hooks: ## run the linters before each commit: git calls pre-commit in this checkout's environment
 	./shell pre-commit validate-config

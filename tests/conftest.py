@@ -14,6 +14,7 @@ import psutil
 import pytest
 import yaml
 from pymongo import MongoClient
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.warm import WarmCommands
 from wqmaster.database.private_server import Mongod
@@ -32,13 +33,21 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return len(os.sched_getaffinity(0)) + _MORE_PROCESSES
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run each file's tests in one process, and all HTCondor tests, which share a pool, in one."""
-    for item in items:
-        folder = item.path.parent
-        group = folder if folder.name == "condor" else item.path
-        item.add_marker(pytest.mark.xdist_group(str(group.relative_to(item.config.rootpath))))
+class _ByFile(LoadScopeScheduling):
+    """Runs each file's tests in one process, and all HTCondor tests, which share a pool, in one.
+
+    With pytest 9.2, the groups of pytest-xdist 3.8 have no effect (`--dist loadgroup`).
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        folder, _, _ = file.rpartition("/")
+        return folder if folder.endswith("/condor") else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
+    """Share the files out among the processes, unless something else was asked for."""
+    return _ByFile(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 # With WQMASTER_NO_SKIPS, as in CI, a skipped test counts as a failure, unless it needs something
