@@ -51,6 +51,10 @@ class RecipeMismatch(WqmasterError):
     code = ErrorCode.RECIPE_CHANGED
 
 
+class ResultsAdopted(RecipeMismatch):
+    """The results under a key were adopted from existing outputs, so a run cannot add to them."""
+
+
 class StaleResults(WqmasterError):
     """Documents were changed after their results were computed."""
 

@@ -320,6 +320,27 @@ def test_results_of_a_run_and_adopted_ones_do_not_share_a_key(
     assert campaigns.documents.count_documents({}) == 1
 
 
+def test_status_does_not_take_adopted_results_for_those_of_another_recipe(
+    campaigns: Campaigns, cli: Cli, tmp_path: Path
+) -> None:
+    words = ("xtb", "water.xyz", "--gfn", "2", "--grad")
+    (tmp_path / "water.xyz").write_text("3\n\nO 0 0 0.12\nH 0 0.757 -0.47\nH 0.1 -0.757 -0.47\n")
+    with (tmp_path / "water.out").open("wb") as out:
+        subprocess.run(words, cwd=tmp_path, stdout=out, stderr=subprocess.DEVNULL, check=True)
+    steps = [{"name": "sp", "parsers": ["energy"]}]
+    config = {
+        "func_name": "wqmaster.tasks.xtb.singlepoint",
+        "args": steps,
+        "kwargs": {"mongo_output_key": "old"},
+    }
+    path = campaigns.write(campaign_config=config, engine="local")
+    cli("adopt", tmp_path, "--program", "xtb", "-C", path)
+    said = cli("status", path)
+    assert "recipe    results were adopted from existing outputs" in said
+    assert "another recipe" not in said
+    assert json.loads(cli("status", path, "--json"))["adopted"] is True
+
+
 @NEEDS_DATA
 def test_a_second_recipe_needs_saying(campaigns: Campaigns, cli: Cli, tmp_path: Path) -> None:
     folder = tree(tmp_path, GRADIENT)

@@ -461,6 +461,15 @@ def test_failed_documents_are_named_in_the_card(
     assert (left_out["count"], left_out["ids"]) == (1, ["close"])
 
 
+def test_frames_of_a_step_that_has_none_are_refused_with_the_reason(
+    cli: Cli, tmp_path: Path, computed: Path
+) -> None:
+    """Once, the advice was to add a parser that every command refuses for this step."""
+    cli("export", computed, "--for", "extxyz", "-o", tmp_path / "x.xyz", "--frames", code=2)
+    assert "'xtb.singlepoint' computes only one geometry" in cli.errors
+    assert "reparse" not in cli.errors
+
+
 def test_a_campaign_without_results_is_reported(
     campaigns: Campaigns, cli: Cli, tmp_path: Path, computed: Path
 ) -> None:

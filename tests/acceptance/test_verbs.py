@@ -326,6 +326,7 @@ def test_before_the_first_run_all_documents_are_pending_and_none_failed(
     assert found.pop("stale_survey")["checked"] == 0
     assert found.pop("problems") == []
     assert found.pop("service") is None
+    assert found.pop("adopted") is False
     assert found == {
         "campaign": "test",
         "done": 0,

@@ -65,6 +65,12 @@ def test_a_table_has_its_other_columns_as_fields(tmp_path: Path) -> None:
         assert record.line == 2 * count
 
 
+def test_an_empty_table_has_no_records(tmp_path: Path) -> None:
+    """Once, its line 1 was said to have no column."""
+    (tmp_path / "set.csv").write_text("")
+    assert read(tmp_path / "set.csv") == []
+
+
 def test_a_table_may_use_tabs_and_a_named_column(tmp_path: Path) -> None:
     path = tmp_path / "set.tsv"
     path.write_text("structure\tid\nCCO\tethanol\nO\twater\n")

@@ -86,7 +86,7 @@ def next_run(path: Path) -> str:
     """What computes documents of the campaign file at `path` next, for the end of a message."""
     if service_beside(path) is None:
         return f"next: {run_command(path)}"
-    return f"the service computes them within a minute; if it is not running: {run_command(path)}"
+    return f"next: the service, within a minute; if it is not running: {run_command(path)}"
 
 
 def load_service(path: str | Path, environ: Mapping[str, str] = os.environ) -> LoadedService:

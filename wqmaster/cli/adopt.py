@@ -106,8 +106,9 @@ def command(
     of the campaign's step. What a run would refuse is refused here, too: examples are printed by
     class, and adopt-refused.jsonl in the campaign's folder lists every refused output.
 
-    Only outputs with the settings of the step are adopted; --dry-run with --mix-recipes lists all
-    recipes that the outputs state. The command can be repeated: it skips adopted outputs.
+    Only outputs with the settings of the step are adopted; --dry-run with --mix-recipes lists the
+    recipes of all outputs that it would adopt. The command can be repeated: it skips adopted
+    outputs.
 
     Exit codes: 0 all outputs were adopted; 1 some were refused; 2 there are none.
     """

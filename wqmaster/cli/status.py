@@ -14,7 +14,7 @@ from wqmaster.cli.output import Output, as_json, json_option, table
 from wqmaster.database import recipe_guard
 from wqmaster.database.documents import Store
 from wqmaster.error_codes import ErrorCode
-from wqmaster.errors import CampaignError, RecipeMismatch, UsageError
+from wqmaster.errors import CampaignError, RecipeMismatch, ResultsAdopted, UsageError
 from wqmaster.recipe.recipe import Recipe
 from wqmaster.recipe.resolving import resolve
 from wqmaster.run.holds import HoldKind, state_of
@@ -200,7 +200,7 @@ def _lines(found: dict[str, Any], campaign: Path) -> Iterator[str]:
     live = found["master"]
     if live is None:
         seat = found["service"]
-        more = f"; in the service, the campaign is {seat['in_words']}" if seat else ""
+        more = f"; state in the service: {seat['in_words']}" if seat else ""
         yield f"master    not running{more}"
     else:
         yield (
@@ -228,7 +228,12 @@ def _lines(found: dict[str, Any], campaign: Path) -> Iterator[str]:
                 f"{this_command()} status {typed(campaign)} --hosts"
             )
     yield from _control(found, campaign)
-    if found["recipe_mismatch"]:
+    if found["adopted"]:
+        yield (
+            "recipe    results were adopted from existing outputs; to compute more documents, use "
+            "another 'mongo_output_key'"
+        )
+    elif found["recipe_mismatch"]:
         yield (
             "recipe    results were computed with another recipe; to see the difference: "
             f"{this_command()} check {typed(campaign)}"
@@ -326,6 +331,7 @@ def command(campaign: Path, hosts: bool, slow: bool, output: Output) -> None:
             found = overview(store, Spool(file.folder / "spool"), recipe)
         mismatch = compared and compared.result()
     found["recipe_mismatch"] = mismatch and mismatch.message
+    found["adopted"] = isinstance(mismatch, ResultsAdopted)
     seat = served(file)
     found["service"] = seat and {"state": str(seat.state), "in_words": seat.in_words}
     if mismatch:

@@ -16,7 +16,7 @@ from wqmaster.database import stale
 from wqmaster.database.documents import Store
 from wqmaster.database.results import StatedRecipe
 from wqmaster.error_codes import ErrorCode
-from wqmaster.errors import RecipeMismatch, StaleResults
+from wqmaster.errors import RecipeMismatch, ResultsAdopted, StaleResults
 from wqmaster.jobs.molecule import shown_id
 from wqmaster.recipe.recipe import Recipe, StepRecipe
 from wqmaster.system.this_command import this_command
@@ -169,6 +169,7 @@ def check_recipes(
 
     Raises:
         RecipeMismatch: such results exist; the message states how many, and what differs.
+        ResultsAdopted: such results were adopted from existing outputs.
     """
     steps = {step.request.name: step for step in recipe.steps}
     path = recipe.loaded.typed
@@ -203,7 +204,7 @@ def check_recipes(
             many, mostly = "", ""
             if len(others) > 1:
                 many, mostly = f" of {len(others)} recipes", "mostly "
-            raise RecipeMismatch(
+            raise ResultsAdopted(
                 f"{place}: {_results(total)}{many} {'was' if total == 1 else 'were'} adopted from "
                 f"existing outputs, {mostly}of recipe {stated} "
                 f"({asked[:_MAX_ADOPTED_CHARACTERS]}); to compute documents with this "

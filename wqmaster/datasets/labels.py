@@ -9,6 +9,7 @@ from wqmaster.errors import CampaignError
 from wqmaster.parsers.quantities import QUANTITIES, Quantity
 from wqmaster.recipe.recipe import Recipe, StepRecipe
 from wqmaster.system.this_command import this_command
+from wqmaster.tasks import calling, held
 
 # The values that can provide a label, the preferred one first. Any other energy or charges must be
 # named with --energy or --charges.
@@ -79,7 +80,7 @@ def labels_of(recipe: Recipe, wishes: Wishes) -> Labels:
     names = [call.name for call in step.parsers]
     if wishes.frames:
         if "frames" not in names:
-            raise _without_frames(recipe, f"step '{step.request.name}' has")
+            raise _without_frames(recipe, [step], f"step '{step.request.name}' has")
         return Labels(step, {"frames": "frames"})
     values = {}
     for label, wish, known in (
@@ -112,8 +113,29 @@ def labels_of(recipe: Recipe, wishes: Wishes) -> Labels:
     return Labels(step, values, source, value, stays, foreign, tuple(_doubts(step, foreign)))
 
 
-def _without_frames(recipe: Recipe, who_has: str) -> CampaignError:
-    """The error for a campaign that stores no frames; `who_has` begins its message."""
+def _no_frames(step: StepRecipe) -> str | None:
+    """Why a step cannot have frames, whatever its parsers are; None if it can."""
+    program, traits = step.function.program, step.function.traits
+    if program is None:
+        return None
+    parser = program.own_parsers().get("frames")
+    if parser is None:
+        return f"{program.name} has no parser of that name"
+    asked = held.Asked("frames", parser, vars(parser)["files"][0], explicit=False)
+    leaves = calling.left(traits, step.request.options)
+    lack = held.parser_lack(asked, program, leaves)
+    return lack.reason if lack is not None and lack.certain else None
+
+
+def _without_frames(recipe: Recipe, steps: Iterable[StepRecipe], who_has: str) -> CampaignError:
+    """The error if `steps` store no frames; `who_has` begins its message."""
+    reasons = {_no_frames(step) for step in steps}
+    if None not in reasons:
+        why = "; ".join(sorted(filter(None, reasons)))
+        return _wrong(
+            recipe,
+            f"{who_has} no frames: {why}; leave out --frames to export the final geometries",
+        )
     return _wrong(
         recipe,
         f"{who_has} no parser 'frames', so only final geometries can be exported; leave out "
@@ -200,7 +222,7 @@ def _step(recipe: Recipe, wishes: Wishes) -> StepRecipe:
         if wanted & {call.name for call in step.parsers}:
             return step
     if wishes.frames:
-        raise _without_frames(recipe, "the campaign has")
+        raise _without_frames(recipe, recipe.steps, "the campaign has")
     named = " or ".join(f"'{name}'" for name in sorted(wanted))
     known = {call.name for step in recipe.steps for call in step.parsers}
     raise _wrong(recipe, f"no step has the parser {named}; {_energy_hint(wishes, known)}")

@@ -63,9 +63,12 @@ def read_table(path: Path, options: Options) -> Iterator[Record]:
 
     rows = csv.reader(lines(), delimiter=delimiter, strict=True)
     try:
-        names = [name.strip() for name in next(rows, [])]
+        header = next(rows, None)
     except csv.Error as error:
         raise StructureError(f"{path}: line 1 is not the header of a table: {error}") from error
+    if header is None:
+        return  # the file is empty
+    names = [name.strip() for name in header]
     column = _column(path, names, options)
     title = next((name for known in _TITLES for name in names if name.lower() == known), None)
     number = 0
