@@ -31,7 +31,10 @@ def harness(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Harness]
     (tmp_path / "logs").mkdir()
     tasks = tmp_path / "tasks"
     tasks.mkdir()
-    environ = {**os.environ, MARK: str(tmp_path)}
+    # Programs in bin are used instead of the system's.
+    (tmp_path / "bin").mkdir()
+    path = f"{tmp_path}/bin:{os.environ['PATH']}"
+    environ = {**os.environ, MARK: str(tmp_path), "PATH": path}
     if request.param == "local":
         engine: Engine = LocalEngine(2, environ)
         factory = None
@@ -100,6 +103,26 @@ def test_a_job_past_its_time_limit_returns_its_output(harness: Harness, tmp_path
     assert step.files == {"stdout": b"part\n", "stderr": b"", "file": b"made\n"}
     assert harness.outcome("t", 1).steps[0].files["stdout"] == b"next\n"
     wait_until(lambda: not processes("sleep 60", tmp_path))
+
+
+def test_a_task_whose_runner_is_ended_while_it_writes_its_archive_runs_again(
+    harness: Harness, tmp_path: Path
+) -> None:
+    """Once, the half-written archive of a worker that was told to exit counted as the result."""
+    tar = tmp_path / "bin" / "tar"
+    tar.write_text(
+        "#!/bin/sh\n"
+        f'if [ "$1" = -cf ] && mkdir "{tmp_path}/ended" 2> /dev/null; then\n'
+        "    printf half\n    kill -TERM $PPID $$\n"
+        "fi\n"
+        f'exec {shutil.which("tar")} "$@"\n'
+    )
+    tar.chmod(0o755)
+    harness.submit("t", shell_job("echo whole"))
+    harness.wait_for(1)
+    assert (tmp_path / "ended").exists()
+    assert (harness.returned["t"].result, harness.returned["t"].exit_code) == ("ok", 0)
+    assert harness.outcome("t").steps[0].files["stdout"] == b"whole\n"
 
 
 def test_a_runner_that_is_not_made_a_group_leader_ends_its_processes(tmp_path: Path) -> None:

@@ -212,12 +212,10 @@ class LocalEngine:
                 self._finish(run)
 
     def _finish(self, run: _Run) -> None:
-        code = self._reap(run)
+        self._reap(run)
         run.finished = time.time()
         del self._running[run.task.id]
-        ended = tries.was_evicted(TaskResult.NO_OUTPUT, code, signaled=code < 0)
-        ended = ended and not (run.sandbox / "outputs.tar").exists()
-        if ended and not run.overdue:
+        if self._was_evicted(run) and not run.overdue:
             run.losses += 1
             self._losses += 1
             if run.losses < _MAX_LOSSES_PER_TASK:
@@ -232,14 +230,21 @@ class LocalEngine:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(run.process.pid, signal.SIGKILL)
 
-    def _reap(self, run: _Run) -> int:
-        """Kill the runner's leftover processes, close its output, and return its exit code."""
+    def _reap(self, run: _Run) -> None:
+        """Kill the runner's leftover processes, close its output, and take its exit code."""
         assert run.process is not None  # noqa: S101
         pipe = cast("IO[bytes]", run.process.stdout)
         self._selector.unregister(pipe)
         pipe.close()
         self._kill(run)
-        return run.process.wait()
+        run.process.wait()
+
+    @staticmethod
+    def _was_evicted(run: _Run) -> bool:
+        """Whether a signal from outside ended the runner, so that its archive is not complete."""
+        assert run.process is not None  # noqa: S101
+        code = run.process.returncode
+        return tries.was_evicted(TaskResult.NO_OUTPUT, code, signaled=code < 0)
 
     def _result(self, run: _Run) -> Returned:
         if run.process is None:
@@ -247,14 +252,15 @@ class LocalEngine:
             return Returned(run.task.id, TaskResult.ERROR, 1, os.uname().nodename, now, now, text)
         code = run.process.returncode
         outputs = run.sandbox / "outputs.tar"
-        if outputs.exists():
+        if code < 0 and run.overdue:
+            result = TaskResult.TIME_LIMIT
+        elif self._was_evicted(run):
+            result = TaskResult.LOST
+        elif outputs.exists():
             outputs.rename(run.folder / "outputs.tar")
             result = TaskResult.OK
-        elif code < 0 and run.overdue:
-            result = TaskResult.TIME_LIMIT
         else:
-            evicted = tries.was_evicted(TaskResult.NO_OUTPUT, code, signaled=code < 0)
-            result = TaskResult.LOST if evicted else TaskResult.NO_OUTPUT
+            result = TaskResult.NO_OUTPUT
         shutil.rmtree(run.sandbox, ignore_errors=True)
         host, message = os.uname().nodename, run.output.decode(errors="replace")
         return Returned(run.task.id, result, code, host, run.started, run.finished, message)

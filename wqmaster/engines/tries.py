@@ -49,12 +49,12 @@ def max_retries(*, hurried: bool) -> int:
 def was_evicted(result: TaskResult, exit_code: int, *, signaled: bool) -> bool:
     """Whether a task came back because something outside, such as `scancel`, ended its runner.
 
-    A worker that is told to exit can still report its task before it does. `signaled` is whether
-    a signal ended the runner, according to the library.
+    A worker that is told to exit can still report its task before it does, also with an archive
+    that the runner had not written to its end. `signaled` is whether a signal ended the runner,
+    according to the library.
     """
-    return signaled or (
-        result in (TaskResult.NO_OUTPUT, TaskResult.ERROR) and exit_code in _SIGNAL_EXIT_CODES
-    )
+    has_exit_code = result in (TaskResult.OK, TaskResult.NO_OUTPUT, TaskResult.ERROR)
+    return signaled or (has_exit_code and exit_code in _SIGNAL_EXIT_CODES)
 
 
 def is_premature(result: TaskResult, held: Held) -> bool:

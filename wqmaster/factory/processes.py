@@ -50,9 +50,11 @@ def end_helpers(errors: Path) -> int:
 def end_left(folder: Path) -> int:
     """Kill the processes that `left` finds, and wait until they are gone; return how many."""
     pids = left(folder)
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, signal.SIGKILL)
+    # Stopped first, so that no runner or worker takes the end of a program for a failure.
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, number)
     deadline = time.monotonic() + _KILL_TIMEOUT_SECONDS
     while any(is_running(pid) for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -385,16 +385,16 @@ def _only(files: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
 
 def _open(spool: Spool, path: Path, returned: Returned) -> tuple[Archive | None, Failure | None]:
     """The archive of a returned task; if it is unusable, the failure of the task's jobs instead."""
+    is_full = returned.exit_code == _DISK_FULL_EXIT_CODE or NO_SPACE_MESSAGE in returned.message
     if returned.result is TaskResult.OK:
         try:
             return spool.opened(path, returned), None
         except ArchiveTooLarge as error:
             return None, Failure(FailureClass.OUTPUT_TOO_LARGE, error.message)
         except ArchiveError as error:
-            return None, Failure(FailureClass.TRUNCATED, error.message)
-    kind = _BY_RESULT[returned.result]
-    if returned.exit_code == _DISK_FULL_EXIT_CODE or NO_SPACE_MESSAGE in returned.message:
-        kind = FailureClass.DISK_FULL
+            kind = FailureClass.DISK_FULL if is_full else FailureClass.TRUNCATED
+            return None, Failure(kind, error.message, tail=returned.message)
+    kind = FailureClass.DISK_FULL if is_full else _BY_RESULT[returned.result]
     last = last_line(returned.message)
     message = f"{returned.result.replace('_', ' ')} (exit code {returned.exit_code}): {last}"
     return None, Failure(kind, message.rstrip(": "), tail=returned.message)
