@@ -254,7 +254,7 @@ def test_one_bad_record_prevents_the_import_of_its_file_unless_skipped(
         (
             "twice.jsonl",
             "".join(json.dumps({"_id": "a", **WATER, "n": n}) + "\n" for n in (1, 2)),
-            "record 2, line 2 ('a'): record 1 has the same _id 'a'",
+            "record 1 has the same _id 'a'; change the _id in the file, or import it into another",
         ),
     ],
 )

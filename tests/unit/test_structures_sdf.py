@@ -417,3 +417,23 @@ def test_a_field_cannot_take_the_place_of_molecule_results_or_id(tmp_path: Path)
     assert document["imported_coordinates"] == "none"
     assert document["imported_results"] == "good"
     assert document["_set"] == 1
+
+
+@pytest.mark.parametrize(
+    ("bond", "why"),
+    [
+        ("  1  9", "bond 1 refers to atom 9 of 3"),
+        ("  1  1", "bond 1 joins atom 1 to itself"),
+        ("  3  1", "bonds 1 and 2 both join atoms 1 and 3"),
+    ],
+)
+def test_an_impossible_bond_is_named(bond: str, why: str, tmp_path: Path) -> None:
+    """Once, the reason was the frame of asterisks around RDKit's report."""
+    atoms = "".join(
+        f"    0.0000  {y:8.4f}  {z:8.4f} {symbol}   0  0\n"
+        for symbol, y, z in (("O", 0.0, 0.1173), ("H", 0.7572, -0.4692), ("H", -0.7572, -0.4692))
+    )
+    table = f"  3  2  0  0  0  0            999 V2000\n{atoms}{bond}  1  0\n  1  3  1  0\nM  END\n"
+    (tmp_path / "water.mol").write_text(f"water\n\n\n{table}")
+    (record,) = read(tmp_path / "water.mol")
+    assert record.why == why

@@ -22,6 +22,8 @@ def plain(error: click.UsageError) -> click.UsageError:
     elif isinstance(error, (click.BadParameter, click.BadOptionUsage)):
         text = " ".join(error.format_message().split()).removesuffix(".")
         text = text[:1].lower() + text[1:].replace(". Choose from:", "; choose from:")
+    elif error.message.startswith("Got unexpected extra argument"):
+        text = error.message[:1].lower() + error.message[1:]
     else:
         return error
     return click.UsageError(text, error.ctx)

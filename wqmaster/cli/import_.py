@@ -106,6 +106,8 @@ def _refusal(
         ways = [*(f"use {one}" for one in sorted(options)), f"correct {_or(wrong)}"]
         if faults == {IdFault.OWN}:
             ways = ["leave out --id-from"]
+        elif faults == {IdFault.OWN_TAKEN}:
+            ways = [] if total == 1 else ["change their ids in the file"]
         elif faults == {IdFault.TAKEN}:
             # The reason for a single refusal ends with this advice.
             ways = [] if total == 1 else ["choose other ids with --prefix or --id-from"]

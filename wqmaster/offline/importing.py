@@ -165,7 +165,8 @@ class Importer:
                 why = coincidence(molecule)
                 if why is not None:
                     raise Refused(why)
-                if "_id" not in document:
+                record.states_id = "_id" in document
+                if not record.states_id:
                     document["_id"] = self._id(record, document, path, count if several else None)
                 elif self._naming.id_from is not None:
                     why = "it already has an '_id', so --id-from cannot set another"
@@ -220,9 +221,9 @@ class Importer:
                 account.there += 1
             else:
                 record.refuse(
-                    f"record {number} has the same _id {shown_id(document['_id'])}; choose "
-                    "distinct ids with --id-from or --prefix",
-                    IdFault.TAKEN,
+                    f"record {number} has the same _id {shown_id(document['_id'])}; "
+                    f"{_other_id(record)}",
+                    IdFault.OWN_TAKEN if record.states_id else IdFault.TAKEN,
                 )
                 return
         record.documents = kept
@@ -244,9 +245,9 @@ class Importer:
                 elif differs:
                     record.refuse(
                         f"the collection {self._store.documents.full_name} has a different "
-                        f"document {shown_id(document['_id'])} ('{differs}' differs); choose other "
-                        "ids with --prefix or --id-from",
-                        IdFault.TAKEN,
+                        f"document {shown_id(document['_id'])} ('{differs}' differs); "
+                        f"{_other_id(record)}",
+                        IdFault.OWN_TAKEN if record.states_id else IdFault.TAKEN,
                     )
                     break
             else:
@@ -348,3 +349,10 @@ class _Ids:
     def close(self) -> None:
         """Close the file with the ids, which deletes it."""
         self._connection.close()
+
+
+def _other_id(record: Record) -> str:
+    """What to do about an `_id` that another document has, for the end of a message."""
+    if record.states_id:
+        return "change the _id in the file, or import it into another collection"
+    return "choose other ids with --prefix or --id-from"

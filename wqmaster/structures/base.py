@@ -64,6 +64,7 @@ class IdFault(StrEnum):
     """What is wrong with the `_id` of a refused record."""
 
     TAKEN = "another document has it"
+    OWN_TAKEN = "another document has the one that the record states"
     MISSING = "the record has nothing of the name that --id-from states, or nothing usable"
     OWN = "the record has its own, and --id-from asks for another"
 
@@ -116,6 +117,7 @@ class Record:
     # What is wrong with its `_id`, if that is the reason, and not what the record holds.
     id_fault: IdFault | None = None
     option: str | None = None  # the option that would accept it, if there is one
+    states_id: bool = False  # whether the file states the `_id`
 
     def refuse(self, why: object, id_fault: IdFault | None = None) -> "Record":
         """Mark the record as refused, and return it."""

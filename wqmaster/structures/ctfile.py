@@ -89,6 +89,7 @@ def _read_v2000(found: Table, lines: list[str]) -> None:
             found.charges[atom] = _OLD_CHARGES[code]
         elif code == _OLD_DOUBLET:
             found.radicals[atom] = 2
+    _check_bonds(lines[4 + found.natoms : 4 + found.natoms + nbonds], found.natoms)
     superseded = False
     for line in lines[4 + found.natoms + nbonds :]:
         if line.startswith("M  END"):
@@ -104,6 +105,29 @@ def _read_v2000(found: Table, lines: list[str]) -> None:
             found.charges, found.radicals, superseded = {}, {}, True
         values = found.charges if line[3:6] == "CHG" else found.radicals
         values.update(_pairs(line, found.natoms))
+
+
+def _check_bonds(lines: list[str], natoms: int) -> None:
+    """Check which atoms the bonds join, which RDKit reports in words of its own code.
+
+    Raises:
+        Refused: an atom does not exist, is bonded to itself, or is bonded twice to another.
+    """
+    seen: dict[frozenset[int], int] = {}
+    for number, line in enumerate(lines, start=1):
+        what = f"an atom of bond {number}"
+        atoms = [_number(line[0:3], what), _number(line[3:6], what)]
+        for atom in atoms:
+            if not 1 <= atom <= natoms:
+                raise Refused(f"bond {number} refers to atom {atom} of {natoms}")
+        ends = frozenset(atoms)
+        if len(ends) == 1:
+            raise Refused(f"bond {number} joins atom {atoms[0]} to itself")
+        if ends in seen:
+            raise Refused(
+                f"bonds {seen[ends]} and {number} both join atoms {atoms[0]} and {atoms[1]}"
+            )
+        seen[ends] = number
 
 
 def _pairs(line: str, natoms: int) -> Iterator[tuple[int, int]]:

@@ -25,6 +25,8 @@ _SEED = 61453
 _MMFF_ITERATIONS = 2000
 # How many times an MMFF94 optimization runs for up to _MMFF_ITERATIONS iterations.
 _MMFF_ROUNDS = 10
+# How many lines of RDKit's report of a violated condition explain it.
+_REPORTED_LINES = 2
 # The option that accepts a molecule for which GFN-FF fails.
 _WITHOUT = "--optimize none"
 _GFNFF_SECONDS = 600
@@ -34,14 +36,29 @@ _CLOSEST_ANGSTROM = 0.5
 
 
 class _Said(logging.Handler):
-    """A logging handler that keeps RDKit's last message."""
+    """A logging handler that keeps RDKit's last message.
+
+    A report of a violated condition is framed by asterisks: what kind of condition, what was
+    wrong, the place in RDKit's code, the expression, and a stack trace.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.last = ""
+        self._report: list[str] | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.last = record.getMessage().strip() or self.last
+        line = record.getMessage().strip()
+        if line == "****":
+            if self._report is None:
+                self._report = []
+            else:
+                self.last = ": ".join(self._report[:_REPORTED_LINES])
+                self._report = None
+        elif self._report is not None:
+            self._report.append(line)
+        else:
+            self.last = line or self.last
 
 
 _said = _Said()

@@ -21,6 +21,8 @@ _WORST = 5
 _WORTHWHILE_SHARE = 0.3
 # Below this number of structures, a bootstrap finds intervals that are too narrow.
 _FEWEST_STRUCTURES = 10
+# What helps if there are fewer.
+_MORE = "compute more documents, or draw a larger --sample"
 _MEV = "meV/Angstrom"
 
 
@@ -103,9 +105,9 @@ class Report:
         if noise.structures < _FEWEST_STRUCTURES:
             yield (
                 f"  note        {noise.structures} structures are too few for intervals and "
-                "percentiles; draw a larger --sample"
+                f"percentiles; {_MORE}"
                 if noise.structures > 1
-                else "  note        1 structure cannot represent others; draw a larger --sample"
+                else f"  note        1 structure cannot represent others; {_MORE}"
             )
         for stratum in self.strata:
             yield f"  {_size(stratum)}"
