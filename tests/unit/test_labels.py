@@ -112,8 +112,8 @@ def xtb_recipe(folder: Path, *parsers: str) -> Recipe:
             ["charges"],
         ),
         (["unpaired_electrons"], Wishes(has_options=False), ["'energy'"], ["--energy"]),
-        (["energy"], Wishes(frames=True), ["'frames'"], ["--energy"]),
-        (["energy"], Wishes(frames=True, step="sp"), ["'frames'"], ["--energy"]),
+        (["energy"], Wishes(frames=True), ["leave out --frames"], ["--energy"]),
+        (["energy"], Wishes(frames=True, step="sp"), ["leave out --frames"], ["--energy"]),
     ],
 )
 def test_only_what_can_be_the_label_and_options_of_the_command_are_suggested(

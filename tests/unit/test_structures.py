@@ -48,7 +48,7 @@ def test_the_stem_is_the_name_without_its_format_suffixes(name: str, expected: s
         ("a.vasp", "ase convert a.vasp a.extxyz"),
         ("my b.vasp", "ase convert 'my b.vasp' 'my b.extxyz'"),
         ("my b.pdb", "obabel 'my b.pdb' -O 'my b.sdf' -h"),
-        ("a", "unknown format 'a'"),
+        ("a", "its name has no ending, which states the format"),
         ("a.yaml", "a YAML file, such as a campaign file, holds no structures"),
         ("a.db.gz", "decompress it first"),
         ("nowhere/a.sdf", "there is no such file"),
